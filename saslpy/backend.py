@@ -1,0 +1,118 @@
+"""What a backend is: the plug-in contract.
+
+A backend answers the smallest question it can. A ``Store`` knows stored secrets and hands them out; a ``Verifier``
+can only check a password. Extra abilities are extra methods, found by name. Every method may be ``async def`` or a
+plain blocking ``def``: the core runs the blocking ones in threads, one deadline for both.
+
+Raise whatever the driver raises. One guard in the core turns it into "could not find out"; a backend never has to
+decide what a failure means. Answer ``None`` (or ``Refusal``) only for what the store has definitely said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+from .model import Account, Login, Refusal
+
+T = TypeVar("T")
+MaybeAwaitable: TypeAlias = T | Awaitable[T]
+
+GROUP = "saslpy.backends"
+"""The entry point group in which plug-ins, the built-in ones too, are found."""
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Knows stored secrets: serves every mechanism."""
+
+    def lookup(self, login: Login, /) -> MaybeAwaitable[Account | None]:
+        """The account of a login, or None when there is definitely no such user."""
+
+
+@runtime_checkable
+class BatchStore(Store, Protocol):
+    """A store that answers many lookups in one question; concurrent logins are then coalesced."""
+
+    def lookup_many(self, logins: Sequence[Login], /) -> MaybeAwaitable[Sequence[Account | None]]:
+        """One answer per login, in the order asked. A failure is a failure for all of them."""
+
+
+@runtime_checkable
+class Verifier(Protocol):
+    """Can only check a password: PAM, an LDAP bind. Serves PLAIN and LOGIN."""
+
+    def verify(self, login: Login, password: str, /) -> MaybeAwaitable[Account | Refusal]:
+        """The account, or a definite no. ``password`` is never empty and holds no NUL.
+
+        Bytes that were not UTF-8 come as surrogates: ``password.encode("utf-8", "surrogateescape")`` gives them back.
+        """
+
+
+@runtime_checkable
+class Sampling(Protocol):
+    """A store that can show one stored secret, so that unknown users cost the same time from the first one on."""
+
+    def sample(self) -> MaybeAwaitable[str | None]:
+        """Any usual stored secret, or None when there is none."""
+
+
+@runtime_checkable
+class Probe(Protocol):
+    """A backend that can tell whether it works, for ``saslpy check``."""
+
+    def probe(self) -> MaybeAwaitable[str]:
+        """A line about what was reached ("MariaDB 10.11, 20000 users"); raises when it does not work."""
+
+
+@runtime_checkable
+class Listing(Protocol):
+    """Can enumerate its users."""
+
+    def accounts(self) -> MaybeAwaitable[Iterable[Account]]:
+        """Every account, in the order of their names."""
+
+
+@runtime_checkable
+class WritableStore(Protocol):
+    """Can be changed: ``saslpy user``, and the hash upgrade on login.
+
+    A name that is not there raises ``NoSuchUser``, one that is there already ``UserExists``.
+    """
+
+    def add(self, login: str, secrets: Sequence[str], /) -> MaybeAwaitable[None]:
+        """A new user with these stored secrets."""
+
+    def delete(self, login: str, /) -> MaybeAwaitable[None]:
+        """The user is gone, and the aliases that pointed to it."""
+
+    def set_secrets(self, login: str, secrets: Sequence[str], /) -> MaybeAwaitable[None]:
+        """These stored secrets take the place of all the old ones."""
+
+
+class NoSuchUser(LookupError):
+    """The store has no user of this name."""
+
+
+class UserExists(ValueError):
+    """The store has a user (or an alias) of this name already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """What an entry point of the group ``saslpy.backends`` names.
+
+    ``config`` is a frozen dataclass: its fields are the keys of ``[backend.NAME]``, its defaults the defaults, and a
+    ``ValueError`` from ``__post_init__`` is a fault of that section. A field of type ``pathlib.Path`` is resolved
+    against the folder of the configuration file. ``open`` gives the backend as an (async) context manager. Opening
+    must not need the server: the daemon starts while a store is down. Importing the plug-in's module must not import
+    the driver; ``open`` does, and ``extra`` names the extra that installs it.
+    """
+
+    config: type[Any]
+    open: Callable[[Any], AbstractAsyncContextManager[Any] | AbstractContextManager[Any]]
+    extra: str | None = None
+    driver: str | None = None  # the module whose absence means: the extra is not installed
+    local: bool = False  # everything it needs is on this machine's disk: `saslpy check --offline` tries it too

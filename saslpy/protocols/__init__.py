@@ -1,0 +1,1 @@
+"""Wire formats: bytes to events and back, without a socket, a clock or an await."""

@@ -1,0 +1,78 @@
+"""What a store lacks, from templates: ``home = "/var/vmail/{domain}/{local}"``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from .model import Account
+
+PLACES = ("login", "local", "domain", "home")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountTemplate:
+    """``[backend.NAME.account]``: values for the fields that the store leaves empty.
+
+    ``home``, ``maildir``, ``quota`` and ``name`` may hold ``{login}``, ``{local}``, ``{domain}``, and ``maildir``
+    also ``{home}``.
+    """
+
+    uid: int | None = None
+    gid: int | None = None
+    home: str | None = None
+    maildir: str | None = None
+    quota: str | None = None
+    name: str | None = None
+    options: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for key in ("home", "maildir", "quota", "name"):
+            _check_places(key, getattr(self, key))
+
+    def fill(self, account: Account) -> Account:
+        """The account with its gaps filled; no path is made of a name that could leave its folder."""
+        if self == NOTHING:
+            return account
+        places = places_of(account.login)
+        home = account.home or _rendered(self.home, places)
+        return replace(
+            account,
+            uid=self.uid if account.uid is None else account.uid,
+            gid=self.gid if account.gid is None else account.gid,
+            home=home,
+            maildir=account.maildir or _rendered(self.maildir, {**places, "home": home}),
+            quota=account.quota or _rendered(self.quota, places),
+            name=account.name or _rendered(self.name, places),
+            options={**self.options, **account.options},
+        )
+
+
+NOTHING = AccountTemplate()
+
+
+def places_of(login: str) -> dict[str, str | None]:
+    """What may stand in a template, None for parts of which no path may be made (``/``, ``.`` and ``..``)."""
+    local, at, domain = login.rpartition("@")
+    parts = {"login": login, "local": local if at else login, "domain": domain}
+    return {key: None if "/" in part or part in (".", "..") else part for key, part in parts.items()}
+
+
+def _rendered(template: str | None, places: Mapping[str, str | None]) -> str | None:
+    if template is None:
+        return None
+    for key, value in places.items():
+        if value is None and "{" + key + "}" in template:
+            return None
+    return template.format_map(places)
+
+
+def _check_places(key: str, template: str | None) -> None:
+    if template is None:
+        return
+    allowed = PLACES if key == "maildir" else PLACES[:3]
+    try:
+        template.format_map(dict.fromkeys(allowed, ""))
+    except (KeyError, ValueError, IndexError, AttributeError):
+        names = ", ".join("{" + place + "}" for place in allowed)
+        raise ValueError(f"{key}: a template may hold {names} and nothing else in braces") from None

@@ -1,0 +1,114 @@
+"""The one door: every login attempt of every front end comes through ``Authenticator.verify``.
+
+Names, bounds, the deadline, the floor in time for refusals and the audit line are here, so that no front end, mechanism
+or backend can forget them.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import trio
+
+from .chain import Chain
+from .guard import describe
+from .model import Defer, Login, Origin, Reason, Reject, Verdict
+from .names import MalformedName, NamePolicy
+from .observe.audit import Audit
+from .observe.log import Log
+
+MAX_PASSWORD = 65_536
+"""Bytes of a password (tokens included) that are worth a look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which chain answers for which domains and services; an empty set means all of them."""
+
+    chain: Chain
+    domains: frozenset[str] = frozenset()
+    services: frozenset[str] = frozenset()
+
+    def takes(self, login: Login, origin: Origin) -> bool:
+        """Whether this route answers for the login."""
+        return (not self.domains or login.domain in self.domains) and (
+            not self.services or origin.service in self.services
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """``deadline`` seconds for one request; ``min_seconds`` before a refusal; ``pending`` requests at a time."""
+
+    deadline: float = 8.0
+    min_seconds: float = 0.1
+    pending: int = 1024
+
+
+class Authenticator:
+    """Answers accept, reject or defer, always within the deadline, and never raises."""
+
+    def __init__(
+        self, routes: Sequence[Route], names: NamePolicy, bounds: Bounds, log: Log, audit: Audit | None = None
+    ) -> None:
+        self._routes = tuple(routes)  # the last one takes everything
+        self._names = names
+        self._bounds = bounds
+        self._log = log
+        self._audit = audit or Audit(log)
+        self.pending = 0
+
+    async def verify(self, given: str, realm: str, password: str, origin: Origin) -> Verdict:
+        """The verdict on a name (and a realm, where the protocol has one) with a password in the clear.
+
+        Bytes that are not UTF-8 come as surrogates. The attempt stands in the audit log when this returns.
+        """
+        start = trio.current_time()
+        login, fault = self._login(given, realm, password)
+        verdict: Verdict = Defer(Reason.SHUTDOWN)
+        self.pending += 1
+        try:
+            verdict = fault or await self._bounded(login, password, origin)
+            if isinstance(verdict, Reject):
+                await trio.sleep_until(start + self._bounds.min_seconds)
+        finally:
+            self.pending -= 1
+            self._audit.attempt(login, origin, verdict, trio.current_time() - start)
+        return verdict
+
+    def _login(self, given: str, realm: str, password: str) -> tuple[Login, Reject | None]:
+        """The login that is meant, and the refusal of what no backend may be asked."""
+        try:
+            login = self._names.login(given, realm)
+        except MalformedName as fault:
+            return Login(given, given, "", given), Reject(Reason.MALFORMED, detail=str(fault))
+        if not password:
+            # never handed on: to a directory it would be an anonymous bind, which succeeds
+            return login, Reject(Reason.EMPTY_PASSWORD)
+        if "\0" in password:
+            return login, Reject(Reason.MALFORMED, detail="a NUL in the password")
+        if len(password) > MAX_PASSWORD:
+            return login, Reject(Reason.MALFORMED, detail=f"a password of over {MAX_PASSWORD} characters")
+        return login, None
+
+    async def _bounded(self, login: Login, password: str, origin: Origin) -> Verdict:
+        if self.pending > self._bounds.pending:
+            return Defer(Reason.OVERLOAD, detail=f"{self._bounds.pending} requests are under way")
+        verdict: Verdict | None = None
+        with trio.move_on_after(self._bounds.deadline):
+            verdict = await self._judge(login, password, origin)
+        return verdict or Defer(Reason.TIMEOUT, detail=f"no verdict in {self._bounds.deadline:g} s")
+
+    async def _judge(self, login: Login, password: str, origin: Origin) -> Verdict:
+        try:
+            return await self._chain(login, origin).verify(login, password, origin)
+        except Exception as error:  # a fault of ours, told with its place but without any value
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{place.filename.rpartition('/')[2]}:{place.lineno} {place.name}"
+            self._log.error("internal-error", where=where, detail=type(error).__name__)
+            return Defer(Reason.INTERNAL, detail=describe(error) if isinstance(error, OSError) else "")
+
+    def _chain(self, login: Login, origin: Origin) -> Chain:
+        return next(route.chain for route in self._routes if route.takes(login, origin))

@@ -1,0 +1,126 @@
+"""Ask the backends in turn. A doubt outweighs a no: the store that failed may hold the right password."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .accounts import AccountTemplate
+from .checking import Checker, Usual
+from .guard import BackendFailed, Guarded
+from .hashing import Overloaded
+from .model import Accept, Account, Defer, Login, Origin, Reason, Refusal, Reject, Verdict
+
+OnReject = Literal["stop", "next"]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One backend in a chain, and what the configuration says of it."""
+
+    backend: Guarded
+    on_reject: OnReject = "stop"
+    usual: Usual = field(default_factory=Usual)
+    template: AccountTemplate = field(default_factory=AccountTemplate)
+
+    @property
+    def name(self) -> str:
+        """The name of the backend's section."""
+        return self.backend.name
+
+
+class Chain:
+    """Backends in the order in which they are asked."""
+
+    def __init__(self, links: Sequence[Link], checker: Checker) -> None:
+        self.links = tuple(links)
+        self._checker = checker
+
+    async def verify(self, login: Login, password: str, origin: Origin) -> Verdict:
+        """The verdict of the whole chain on a login with a password in the clear.
+
+        Unknown here: ask the next. Wrong password: stop, unless the backend is marked ``on_reject = "next"``. Failure:
+        remember the doubt and go on; if nobody accepts then, the answer is Defer.
+        """
+        doubt: Defer | None = None
+        verdict = Reject(Reason.UNKNOWN_USER)
+        for link in self.links:
+            try:
+                answer = await self._ask(link, login, password, origin)
+            except BackendFailed as failure:
+                doubt = doubt or Defer(failure.reason, link.name, failure.detail)
+                continue
+            except Overloaded as overload:
+                return Defer(Reason.OVERLOAD, link.name, str(overload))
+            if isinstance(answer, Accept):
+                return answer
+            if answer.reason is not Reason.UNKNOWN_USER:
+                verdict = answer
+                if link.on_reject == "stop":
+                    break
+        if doubt is None and verdict.reason is Reason.UNKNOWN_USER:
+            await self._cost_of_unknown(password)
+        return doubt or verdict
+
+    async def _ask(self, link: Link, login: Login, password: str, origin: Origin) -> Accept | Reject:
+        if link.backend.has_secrets:
+            account = await link.backend.lookup(login)
+            if account is None:
+                return Reject(Reason.UNKNOWN_USER, link.name)
+            wrong = await self._checker.check(account, password, link.usual)
+            if wrong is not None:
+                return Reject(wrong, link.name)
+            return judge(account, origin, link)
+        answer = await link.backend.verify(login, password)
+        if isinstance(answer, Refusal):
+            return Reject(answer.reason, link.name, answer.detail)
+        return judge(answer, origin, link)
+
+    async def _cost_of_unknown(self, password: str) -> None:
+        """One real hash of the usual kind of the first store: an unknown user takes the time of a known one."""
+        link = next((link for link in self.links if link.backend.has_secrets), None)
+        if link is None:
+            return
+        if not link.usual.known:
+            try:
+                stored = await link.backend.sample()
+            except BackendFailed:
+                stored = None
+            if stored is not None:
+                link.usual.saw_stored(stored)
+        try:
+            await self._checker.pretend(password, link.usual)
+        except Overloaded:
+            return
+
+
+def judge(account: Account, origin: Origin, link: Link) -> Accept | Reject:
+    """The password is right: may this account log in here and now?"""
+    if account.disabled:
+        return Reject(Reason.DISABLED, link.name)
+    if account.expired:
+        return Reject(Reason.EXPIRED, link.name)
+    if account.deny_services and origin.service in account.deny_services:
+        return Reject(Reason.SERVICE_DENIED, link.name)
+    if account.allow_nets and not in_networks(origin.client, account.allow_nets):
+        return Reject(Reason.NETWORK_DENIED, link.name)
+    return Accept(link.template.fill(account), link.name)
+
+
+def in_networks(client: str, networks: Sequence[str]) -> bool:
+    """Whether an address is in one of the networks; an unknown address is in none, a faulty network holds none."""
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return any(_holds(network, mapped or address) for network in networks)
+
+
+def _holds(network: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    try:
+        return address in ipaddress.ip_network(network.strip(), strict=False)
+    except ValueError:
+        return False

@@ -1,0 +1,103 @@
+"""Concurrent lookups become one question.
+
+While a question is under way, further lookups gather; when it is answered, all that have gathered go out together. A
+lone lookup goes out at once, so nobody waits for company.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import outcome
+import trio
+
+from .model import Account, Login
+
+MOST = 64
+"""Lookups in one question."""
+
+WAITING = 1024
+"""Lookups that may gather before a further one is refused."""
+
+Ask: TypeAlias = Callable[[Sequence[Login]], Awaitable[Sequence[Account | None]]]
+
+
+class TooManyWaiting(Exception):
+    """So many lookups wait for this store that one more cannot be answered in time."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    login: Login
+    task: trio.lowlevel.Task
+    abandoned: bool = False
+
+
+class Coalescer:
+    """``lookup`` for one login, ``ask`` for many. At most ``parallel`` questions are under way.
+
+    ``ask`` must end by itself (it has a deadline). What it raises is raised, made anew by ``copy``, in each of the tasks.
+    """
+
+    def __init__(
+        self, ask: Ask, copy: Callable[[Exception], Exception], nursery: trio.Nursery, parallel: int = 2
+    ) -> None:
+        self._ask = ask
+        self._copy = copy
+        self._nursery = nursery
+        self._idle = parallel
+        self._waiting: deque[_Waiter] = deque()
+
+    async def lookup(self, login: Login) -> Account | None:
+        """The answer for one login."""
+        if len(self._waiting) >= WAITING:
+            raise TooManyWaiting
+        waiter = _Waiter(login, trio.lowlevel.current_task())
+        self._waiting.append(waiter)
+        if self._idle:
+            self._idle -= 1
+            self._nursery.start_soon(self._run)
+
+        def abort(_raise: object) -> trio.lowlevel.Abort:
+            waiter.abandoned = True
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        answer: Account | None = await trio.lowlevel.wait_task_rescheduled(abort)
+        return answer
+
+    async def _run(self) -> None:
+        """Ask until nobody waits."""
+        try:
+            while group := self._next_group():
+                await self._ask_for(group)
+        finally:
+            self._idle += 1
+
+    def _next_group(self) -> dict[str, list[_Waiter]]:
+        group: dict[str, list[_Waiter]] = {}
+        while self._waiting and len(group) < MOST:
+            waiter = self._waiting.popleft()
+            if not waiter.abandoned:
+                group.setdefault(waiter.login.name, []).append(waiter)
+        return group
+
+    async def _ask_for(self, group: dict[str, list[_Waiter]]) -> None:
+        try:
+            answers = await self._ask([waiters[0].login for waiters in group.values()])
+        except Exception as error:
+            for waiters in group.values():
+                for waiter in waiters:
+                    _wake(waiter, outcome.Error(self._copy(error)))
+        else:
+            for waiters, answer in zip(group.values(), answers, strict=True):
+                for waiter in waiters:
+                    _wake(waiter, outcome.Value(answer))
+
+
+def _wake(waiter: _Waiter, result: outcome.Outcome[Account | None]) -> None:
+    if not waiter.abandoned:
+        waiter.abandoned = True
+        trio.lowlevel.reschedule(waiter.task, result)

@@ -1,0 +1,154 @@
+"""The guard between the core and a backend: whatever a backend does, the core gets an answer or a ``BackendFailed``.
+
+Threads for blocking methods, a deadline, coalesced lookups and the memory of whether the backend works are here, so
+that no backend has to bring them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import trio
+
+from .backend import BatchStore, Probe, Sampling, Store, Verifier
+from .coalesce import Coalescer, TooManyWaiting
+from .health import Health
+from .model import Account, Login, Reason, Refusal
+
+T = TypeVar("T")
+
+PARALLEL_LOOKUPS = 2
+"""Questions under way to one batch store; more would make the batches smaller, not the answers faster."""
+
+THREADS = 8
+"""Threads at most in one backend's blocking methods, those abandoned at the deadline included."""
+
+
+class BackendFailed(Exception):
+    """The backend could not say. ``detail`` is for the log; it never holds a secret of ours."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Guarded:
+    """One backend as the core sees it. Its methods raise ``BackendFailed`` and nothing else."""
+
+    def __init__(self, name: str, backend: Any, timeout: float, health: Health, nursery: trio.Nursery) -> None:
+        self.name = name
+        self.backend = backend
+        self.timeout = timeout
+        self.health = health
+        self.has_secrets = isinstance(backend, Store)
+        self.has_verify = isinstance(backend, Verifier)
+        if not (self.has_secrets or self.has_verify):
+            raise TypeError(f"backend {name}: {type(backend).__name__} has neither lookup() nor verify()")
+        self._limiter = trio.CapacityLimiter(THREADS)
+        self._coalescer = (
+            Coalescer(self._ask_many, _again, nursery, PARALLEL_LOOKUPS) if isinstance(backend, BatchStore) else None
+        )
+
+    @classmethod
+    @asynccontextmanager
+    async def around(cls, name: str, backend: Any, timeout: float, health: Health) -> AsyncIterator[Guarded]:
+        """The guard for an open backend; what is still under way at the end is cancelled."""
+        async with trio.open_nursery() as nursery:
+            yield cls(name, backend, timeout, health, nursery)
+            nursery.cancel_scope.cancel()
+
+    async def lookup(self, login: Login) -> Account | None:
+        """The account of a login, or None: definitely no such user."""
+        if self._coalescer is None:
+            return _account_or_none(await self._call(self.backend.lookup, login), self.name)
+        try:
+            with trio.fail_after(self.timeout):
+                return await self._coalescer.lookup(login)
+        except TooManyWaiting:
+            raise BackendFailed(Reason.OVERLOAD, "too many lookups are waiting") from None
+        except trio.TooSlowError:
+            raise BackendFailed(Reason.TIMEOUT, self._too_slow()) from None
+
+    async def verify(self, login: Login, password: str) -> Account | Refusal:
+        """The account, or a definite no."""
+        answer = await self._call(self.backend.verify, login, password)
+        if not isinstance(answer, Account | Refusal):
+            raise self._odd(answer, "Account or Refusal")
+        return answer
+
+    async def sample(self) -> str | None:
+        """Any stored secret of the usual kind, None where the backend has or shows none."""
+        if not isinstance(self.backend, Sampling):
+            return None
+        answer = await self._call(self.backend.sample)
+        return answer if isinstance(answer, str) else None
+
+    async def probe(self) -> str:
+        """A line about what was reached; a backend that cannot tell is asked for a user that nobody has."""
+        if isinstance(self.backend, Probe):
+            return str(await self._call(self.backend.probe))
+        if self.has_secrets:
+            await self.lookup(Login.of("saslpy-check@invalid"))
+        return "answers" if self.has_secrets else "loaded"
+
+    async def _ask_many(self, logins: Sequence[Login]) -> Sequence[Account | None]:
+        answers = list(await self._call(self.backend.lookup_many, logins))
+        if len(answers) != len(logins):
+            raise self._odd(answers, f"{len(logins)} answers")
+        return [_account_or_none(answer, self.name) for answer in answers]
+
+    async def _call(self, method: Callable[..., Any], *args: Any) -> Any:
+        """Call the backend, within its time, and remember how it went."""
+        try:
+            with trio.fail_after(self.timeout):
+                answer = await self._invoke(method, *args)
+        except trio.TooSlowError:
+            failure = BackendFailed(Reason.TIMEOUT, self._too_slow())
+        except (trio.Cancelled, KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # a plug-in may raise anything, SystemExit too
+            if isinstance(error, BaseExceptionGroup) and error.subgroup(trio.Cancelled):
+                raise
+            failure = BackendFailed(Reason.BACKEND_FAILED, describe(error))
+        else:
+            self.health.works(self.name)
+            return answer
+        self.health.failed(self.name, failure.detail)
+        raise failure
+
+    async def _invoke(self, method: Callable[..., Any], *args: Any) -> Any:
+        if inspect.iscoroutinefunction(method):
+            return await method(*args)
+        answer = await trio.to_thread.run_sync(method, *args, abandon_on_cancel=True, limiter=self._limiter)
+        return await answer if isinstance(answer, Awaitable) else answer
+
+    def _too_slow(self) -> str:
+        return f"no answer in {self.timeout:g} s"
+
+    def _odd(self, answer: object, expected: str) -> BackendFailed:
+        detail = f"the backend answered {type(answer).__name__}, not {expected}"
+        self.health.failed(self.name, detail)
+        return BackendFailed(Reason.BACKEND_FAILED, detail)
+
+
+def _account_or_none(answer: object, name: str) -> Account | None:
+    if answer is None or isinstance(answer, Account):
+        return answer
+    raise BackendFailed(Reason.BACKEND_FAILED, f"{name} answered {type(answer).__name__}, not Account or None")
+
+
+def _again(error: Exception) -> Exception:
+    """The same failure for another task: a shared exception would gather the tracebacks of all of them."""
+    if isinstance(error, BackendFailed):
+        return BackendFailed(error.reason, error.detail)
+    return BackendFailed(Reason.INTERNAL, describe(error))
+
+
+def describe(error: BaseException) -> str:
+    """A failure in one line for the log: its type and its message, cut to a sensible length."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__

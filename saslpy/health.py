@@ -1,0 +1,31 @@
+"""Whether each backend works, as its last answer showed; the log hears of a change once, not of every login."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from .observe.log import Log
+
+
+class Health:
+    """Remembers since when a backend is down."""
+
+    def __init__(self, log: Log | None, clock: Callable[[], float] = time.monotonic) -> None:
+        """Without a log nothing is told, and what fails is heard of by its exception alone."""
+        self._log = log
+        self._clock = clock
+        self._down_since: dict[str, float] = {}
+
+    def works(self, name: str) -> None:
+        """The backend has answered."""
+        since = self._down_since.pop(name, None) if self._down_since else None
+        if since is not None and self._log is not None:
+            self._log.info("backend-up", backend=name, after_seconds=self._clock() - since)
+
+    def failed(self, name: str, detail: str) -> None:
+        """The backend has not."""
+        if name not in self._down_since:
+            self._down_since[name] = self._clock()
+            if self._log is not None:
+                self._log.error("backend-down", backend=name, detail=detail)

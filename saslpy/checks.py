@@ -1,0 +1,78 @@
+"""What can be said of a configuration without asking any server: faults, and things that deserve a second look."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import passwords
+from .privileges import PrivilegeError, identity
+from .servers.sockets import ListenError, UnixPlace, group_id, user_id
+from .settings import Settings
+
+Told = tuple[str, str]
+
+
+def faults(settings: Settings) -> Iterator[Told]:
+    """(path, what is wrong): the daemon would not start, or would not do what is written."""
+    try:
+        identity(settings.daemon.user, settings.daemon.group)
+    except PrivilegeError as error:
+        yield "daemon.user", str(error)
+    for number, listen in enumerate(settings.listen):
+        place = listen.place
+        if isinstance(place, UnixPlace):
+            yield from _place_faults(f"listen[{number}]", place)
+    for name in settings.auth.passwords.forbid:
+        if name.upper() not in passwords.KNOWN:
+            yield "auth.passwords.forbid", f"{name!r} is no scheme; `saslpy hash --list` shows them"
+
+
+def _place_faults(path: str, place: UnixPlace) -> Iterator[Told]:
+    for key, name, number_of in (("owner", place.owner, user_id), ("group", place.group, group_id)):
+        if name is not None:
+            try:
+                number_of(name)
+            except ListenError as error:
+                yield f"{path}.{key}", str(error)
+    try:
+        found = place.path.lstat()
+    except OSError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        yield f"{path}.path", f"{place.path} is there already and is no socket"
+
+
+def warnings(settings: Settings) -> Iterator[Told]:
+    """(path, what deserves a look)."""
+    used = {name for chain in (settings.auth.chain, *(r.chain for r in settings.auth.route)) for name in chain}
+    for name in settings.backends:
+        if name not in used:
+            yield f"backend.{name}", "no chain asks it"
+    yield from _open_to_others(settings)
+
+
+def _open_to_others(settings: Settings) -> Iterator[Told]:
+    """Files that hold secrets and that everybody may read."""
+    files = [("configuration", settings.path)] if _holds_secrets(settings) else []
+    for backend in settings.backends.values():
+        file = getattr(backend.config, "password_file", None)
+        if isinstance(file, Path):
+            files.append((f"backend.{backend.name}.password_file", file))
+    for what, file in files:
+        try:
+            mode = file.stat().st_mode
+        except OSError:
+            continue
+        if mode & stat.S_IROTH:
+            yield what, f"{file} holds secrets and everybody may read it; chmod o-r {os.fspath(file)}"
+
+
+def _holds_secrets(settings: Settings) -> bool:
+    return any(
+        getattr(backend.config, "users", None)
+        or (getattr(backend.config, "password", None) and not getattr(backend.config, "password_file", None))
+        for backend in settings.backends.values()
+    )

@@ -1,0 +1,1 @@
+"""The trio side of the front ends: thin loops between sockets and the pure protocols."""

@@ -1,0 +1,99 @@
+"""The accept loop of every front end: connections are bounded, a fault in one ends that one alone."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import traceback
+from typing import Generic, Protocol, TypeVar
+
+import trio
+
+from ..observe.log import Log
+
+AT_ONCE = 64
+"""Connections accepted before other tasks get their turn."""
+
+NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+
+C = TypeVar("C")
+
+
+class Server(Protocol[C]):
+    """A front end: ``begin`` runs in the accept loop and never waits; ``serve`` runs in a task of its own."""
+
+    def begin(self, connection: socket.socket, /) -> C | None:
+        """Read what is there; None when the connection is done with."""
+
+    async def serve(self, begun: C, /) -> None:
+        """Everything else."""
+
+
+class AcceptLoop(Generic[C]):
+    """Accepts on one listening socket, at most ``most`` connections at a time."""
+
+    def __init__(self, name: str, listener: socket.socket, server: Server[C], most: int, log: Log) -> None:
+        self._name = name
+        self._listener = listener
+        self._server = server
+        self._most = most
+        self._log = log
+        self.open = 0
+        self.refused = 0
+
+    async def run(self, nursery: trio.Nursery) -> None:
+        """Accept until cancelled; the connections' tasks belong to ``nursery`` and outlive the loop."""
+        while True:
+            await trio.lowlevel.wait_readable(self._listener)
+            try:
+                self._accept_some(nursery)
+            except OSError as error:
+                if error.errno not in NO_DESCRIPTORS:
+                    raise
+                self._log.error("accept-failed", listen=self._name, detail=error.strerror)
+                await trio.sleep(0.1)
+
+    def _accept_some(self, nursery: trio.Nursery) -> None:
+        for _ in range(AT_ONCE):
+            try:
+                connection, _address = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            connection.setblocking(False)
+            self._take(connection, nursery)
+
+    def _take(self, connection: socket.socket, nursery: trio.Nursery) -> None:
+        if self.open >= self._most:
+            self._refuse(connection)
+            return
+        try:
+            begun = self._server.begin(connection)
+        except Exception as error:
+            self._fault(error)
+            begun = None
+        if begun is None:
+            connection.close()
+            return
+        self.open += 1
+        nursery.start_soon(self._serve, connection, begun)
+
+    async def _serve(self, connection: socket.socket, begun: C) -> None:
+        try:
+            await self._server.serve(begun)
+        except Exception as error:  # a fault of ours ends this connection, not the daemon
+            self._fault(error)
+        finally:
+            self.open -= 1
+            connection.close()
+
+    def _refuse(self, connection: socket.socket) -> None:
+        """Over the limit: closed without a reply, which every caller reads as "try again"."""
+        connection.close()
+        self.refused += 1
+        if self.refused & (self.refused - 1) == 0:  # told at 1, 2, 4, 8 …
+            self._log.error("too-many-connections", listen=self._name, limit=self._most, count=self.refused)
+
+    def _fault(self, error: Exception) -> None:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{place.filename.rpartition('/')[2]}:{place.lineno} {place.name}"
+        self._log.error("internal-error", listen=self._name, where=where, detail=type(error).__name__)

@@ -1,0 +1,29 @@
+"""``saslpy serve``."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..observe.log import Log
+from ..observe.sink import Sink
+from .common import settings_or_exit, tell
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The daemon, until it is told to stop."""
+    settings = settings_or_exit(arguments)
+    log = Log(Sink(2), settings.daemon.log_format, settings.daemon.log_level)
+
+    from ..daemon import run as run_daemon
+    from ..privileges import PrivilegeError
+    from ..servers.sockets import ListenError
+
+    try:
+        run_daemon(settings, log)
+    except (ListenError, PrivilegeError) as error:
+        if settings.daemon.log_format == "json":
+            log.error("cannot-start", detail=str(error))
+        else:
+            tell(str(error))
+        return 1
+    return 0

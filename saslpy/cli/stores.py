@@ -1,0 +1,58 @@
+"""Calling a backend from the command line, without a loop where its methods block."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+from ..settings import BackendSettings, Settings
+from .common import Fault
+
+T = TypeVar("T")
+
+
+def choose(settings: Settings, name: str | None, ability: type, what: str) -> BackendSettings:
+    """The named backend, or the first of the chain that has the ability. Raises ``Fault``."""
+    if name is not None:
+        if name not in settings.backends:
+            raise Fault(f"there is no [backend.{name}] in {settings.path}; there are {', '.join(settings.backends)}")
+        if not with_backend(settings.backends[name], lambda backend: isinstance(backend, ability)):
+            raise Fault(f"the backend {name!r} ({settings.backends[name].options.type}) {what}")
+        return settings.backends[name]
+    for candidate in dict.fromkeys((*settings.auth.chain, *settings.backends)):
+        if with_backend(settings.backends[candidate], lambda backend: isinstance(backend, ability)):
+            return settings.backends[candidate]
+    raise Fault(f"no backend of {settings.path} can do that: each of them {what}")
+
+
+def with_backend(settings: BackendSettings, action: Callable[[Any], T | Awaitable[T]]) -> T:
+    """Open a backend, do something with it, close it."""
+    manager = settings.plugin.open(settings.config)
+    if isinstance(manager, AbstractContextManager):
+        with manager as backend:
+            answer = action(backend)
+            return _waited(answer) if isinstance(answer, Awaitable) else answer
+    return _in_loop(settings, action)
+
+
+def _waited(answer: Awaitable[T]) -> T:
+    import trio
+
+    async def wait() -> T:
+        return await answer
+
+    return trio.run(wait)
+
+
+def _in_loop(settings: BackendSettings, action: Callable[[Any], T | Awaitable[T]]) -> T:
+    import trio
+
+    from ..assemble import opened
+
+    async def main() -> T:
+        async with opened(settings) as backend:
+            answer = action(backend)
+            return await answer if isinstance(answer, Awaitable) else answer
+
+    return trio.run(main)

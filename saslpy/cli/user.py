@@ -1,0 +1,144 @@
+"""``saslpy user``: add, passwd, delete, list, show."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from .. import passwords
+from ..backend import Listing, NoSuchUser, Store, UserExists, WritableStore
+from ..model import Account, Login
+from ..names import MalformedName, NamePolicy
+from ..settings import BackendSettings, Settings
+from .common import Fault, become_daemon_user, password_from, print_json, settings_or_exit, table, tell
+from .stores import choose, with_backend
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """One action on a store's users."""
+    settings = settings_or_exit(arguments)
+    try:
+        return ACTIONS[arguments.action](arguments, settings)
+    except (Fault, MalformedName, ValueError, LookupError) as error:
+        tell(_told(error, arguments))
+        return 1
+    except Exception as error:
+        tell(f"the store cannot be used: {error}")
+        return 75
+
+
+def _told(error: Exception, arguments: argparse.Namespace) -> str:
+    if isinstance(error, UserExists):
+        return f"there is a user {arguments.login!r} already; `saslpy user passwd` sets a new password"
+    if isinstance(error, NoSuchUser):
+        return f"there is no user {arguments.login!r}"
+    return str(error)
+
+
+def _add(arguments: argparse.Namespace, settings: Settings) -> int:
+    return _set(arguments, settings, lambda store, login, secrets: store.add(login, secrets), "added")
+
+
+def _passwd(arguments: argparse.Namespace, settings: Settings) -> int:
+    return _set(arguments, settings, lambda store, login, secrets: store.set_secrets(login, secrets), "changed")
+
+
+def _set(
+    arguments: argparse.Namespace,
+    settings: Settings,
+    change: Callable[[WritableStore, str, list[str]], object],
+    done: str,
+) -> int:
+    login = _login(arguments, settings)
+    secret = passwords.make(arguments.scheme, password_from(arguments, confirm=True), login.name)
+    backend = _writable(arguments, settings)
+    with_backend(backend, lambda store: change(store, login.name, [secret]))
+    print(f"{done} {login.name} in {backend.name}")
+    return 0
+
+
+def _delete(arguments: argparse.Namespace, settings: Settings) -> int:
+    login = _login(arguments, settings)
+    backend = _writable(arguments, settings)
+    with_backend(backend, lambda store: store.delete(login.name))
+    print(f"deleted {login.name} from {backend.name}")
+    return 0
+
+
+def _list(arguments: argparse.Namespace, settings: Settings) -> int:
+    backend = _chosen(arguments, settings, Listing, "cannot list its users")
+    accounts: list[Account] = list(with_backend(backend, lambda store: store.accounts()))
+    if arguments.json:
+        print_json([_shown(account) for account in accounts])
+    else:
+        rows = [[account.login, _state(account), _schemes(account), ", ".join(account.aliases)] for account in accounts]
+        print(table(rows, ("login", "state", "schemes", "aliases")))
+    return 0
+
+
+def _show(arguments: argparse.Namespace, settings: Settings) -> int:
+    backend = _chosen(arguments, settings, Store, "cannot look up a user")
+    login = _login(arguments, settings)
+    account = with_backend(backend, lambda store: store.lookup(login))
+    if account is None:
+        raise NoSuchUser(login.name)
+    shown = _shown(account)
+    if arguments.json:
+        print_json(shown)
+    else:
+        print(table([[key, str(value)] for key, value in shown.items() if value not in (None, "", [], {})]))
+    return 0
+
+
+ACTIONS = {"add": _add, "passwd": _passwd, "delete": _delete, "list": _list, "show": _show}
+
+
+def _login(arguments: argparse.Namespace, settings: Settings) -> Login:
+    try:
+        return NamePolicy(settings.auth.default_domain.lower(), "ignore").login(arguments.login)
+    except MalformedName as fault:
+        raise Fault(f"{arguments.login!r} is no login: {fault}") from None
+
+
+def _writable(arguments: argparse.Namespace, settings: Settings) -> BackendSettings:
+    return _chosen(arguments, settings, WritableStore, "cannot be written to")
+
+
+def _chosen(arguments: argparse.Namespace, settings: Settings, ability: type, what: str) -> BackendSettings:
+    backend = choose(settings, arguments.backend, ability, what)
+    path = getattr(backend.config, "path", None)
+    become_daemon_user(settings, *([path] if isinstance(path, Path) else []))
+    return backend
+
+
+def _shown(account: Account) -> dict[str, object]:
+    return {
+        "login": account.login,
+        "state": _state(account),
+        "schemes": _schemes(account).split(", ") if account.secrets else [],
+        "aliases": list(account.aliases),
+        "uid": account.uid,
+        "gid": account.gid,
+        "home": account.home,
+        "maildir": account.maildir,
+        "quota": account.quota,
+        "name": account.name,
+        "options": dict(account.options),
+        "allow_nets": list(account.allow_nets),
+    }
+
+
+def _state(account: Account) -> str:
+    return "disabled" if account.disabled else "expired" if account.expired else "active"
+
+
+def _schemes(account: Account) -> str:
+    return ", ".join(_scheme(secret) for secret in account.secrets)
+
+
+def _scheme(secret: str) -> str:
+    try:
+        return passwords.parse(secret).scheme
+    except passwords.UnusableSecret as error:
+        return str(error)

@@ -48,9 +48,6 @@ class AccountTemplate:
         )
 
 
-NOTHING = AccountTemplate()
-
-
 def places_of(login: str) -> dict[str, str | None]:
     """What may stand in a template, None for parts of which no path may be made (``/``, ``.`` and ``..``)."""
     local, at, domain = login.rpartition("@")
@@ -76,3 +73,6 @@ def _check_places(key: str, template: str | None) -> None:
     except (KeyError, ValueError, IndexError, AttributeError):
         names = ", ".join("{" + place + "}" for place in allowed)
         raise ValueError(f"{key}: a template may hold {names} and nothing else in braces") from None
+
+
+NOTHING = AccountTemplate()

@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import trio
 
-from . import passwords
 from .assemble import authenticator, server
 from .authenticator import Authenticator
 from .observe.log import Bridge, Log
+from .preload import preload
 from .privileges import Identity, drop, identity, no_core_dumps, raise_file_limit
 from .servers.accepting import AcceptLoop
 from .servers.sockets import TcpPlace, UnixPlace, listening
@@ -32,7 +32,7 @@ def run(settings: Settings, log: Log) -> None:
     no_core_dumps()
     files = raise_file_limit()
     logging.basicConfig(handlers=[Bridge(log)], level=logging.WARNING, force=True)
-    passwords.warm_up()
+    preload(settings)
     with ExitStack() as stack:
         sockets = [stack.enter_context(listening(_owned(listen.place, who))) for listen in settings.listen]
         if who is not None:

@@ -85,7 +85,9 @@ class Batch:
         await self.go.wait()
         if self.fail is not None:
             raise self.fail
-        return [Account(login.name, (self.users[login.name],)) if login.name in self.users else None for login in logins]
+        return [
+            Account(login.name, (self.users[login.name],)) if login.name in self.users else None for login in logins
+        ]
 
 
 class Says:

@@ -99,6 +99,9 @@ def become_daemon_user(settings: Settings, *paths: Path) -> None:
         raise Fault(str(error)) from None
     if who is None:
         return
+    from ..preload import preload
+
+    preload(settings)
     for path in paths:
         make_folder(path.parent, who.uid, who.gid)
     drop(who)

@@ -36,12 +36,23 @@ def _init(folder: Path | None) -> Path:
     else:
         # a folder of their own for the store and the socket: they belong to the daemon's user, the configuration to you
         config, store, socket = folder / "saslpy.toml", "data/users.db", "run/mux"
+    _check_user()
     make_folder(config.parent)
     if os.geteuid() == 0:
         config.parent.chmod(0o755)
     _write_new(config, TEMPLATE.format(store=store, socket=socket))
     _create_store(config)
     return config
+
+
+def _check_user() -> None:
+    """Before anything is written: whom would the store belong to?"""
+    from ..privileges import PrivilegeError, identity
+
+    try:
+        identity(None, None)
+    except PrivilegeError as error:
+        raise Fault(str(error)) from None
 
 
 def _write_new(path: Path, text: str) -> None:

@@ -1,0 +1,31 @@
+"""Load what will be needed while we may still read it.
+
+Once root's rights are given up, an installation in a folder of root's own (a checkout under /root) cannot be read any more,
+and a module that is imported late would be missing.
+"""
+
+from __future__ import annotations
+
+import encodings.idna  # noqa: F401 (loaded by name at the first host name otherwise)
+import importlib
+import pkgutil
+
+from . import assemble, passwords  # noqa: F401 (assemble loads the servers and trio)
+from .backend import Plugin
+from .settings import Settings
+
+
+def preload(settings: Settings) -> None:
+    """The modules of every configured backend with their drivers, and those of the password schemes."""
+    for backend in settings.backends.values():
+        load_plugin(backend.plugin)
+    passwords.warm_up()
+
+
+def load_plugin(plugin: Plugin) -> None:
+    """All modules of the package that a plug-in's ``open`` is defined in, and its driver."""
+    package = importlib.import_module(plugin.open.__module__)
+    for module in pkgutil.iter_modules(getattr(package, "__path__", ()), f"{package.__name__}."):
+        importlib.import_module(module.name)
+    if plugin.driver is not None:
+        importlib.import_module(plugin.driver)

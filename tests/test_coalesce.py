@@ -1,0 +1,113 @@
+"""Concurrent lookups become one question, and each asker gets its own answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+import trio.testing
+
+from saslpy import Account, Login
+from saslpy.guard import BackendFailed, Guarded
+from saslpy.health import Health
+from saslpy.model import Reason
+
+from .fakes import Batch
+
+
+@pytest.fixture
+async def batch() -> Batch:
+    return Batch({"joe": "{PLAIN}a", "ann": "{PLAIN}b"})
+
+
+@pytest.fixture
+async def guarded(batch: Batch) -> AsyncIterator[Guarded]:
+    async with Guarded.around("batch", batch, 3.0, Health(None)) as guarded:
+        yield guarded
+
+
+async def test_a_lone_lookup_goes_out_at_once_and_the_others_together(batch: Batch, guarded: Guarded) -> None:
+    found: dict[str, Account | None] = {}
+
+    async def look(name: str) -> None:
+        found[name] = await guarded.lookup(Login.of(name))
+
+    async with trio.open_nursery() as nursery:
+        for name in ("joe", "ann"):  # two questions may be under way
+            nursery.start_soon(look, name)
+            await trio.testing.wait_all_tasks_blocked()
+        for name in ("x", "y", "joe", "z"):
+            nursery.start_soon(look, name)
+        await trio.testing.wait_all_tasks_blocked()
+        batch.go.set()
+    assert batch.batches[:2] == [["joe"], ["ann"]]
+    assert sorted(batch.batches[2]) == ["joe", "x", "y", "z"]
+    assert {name: bool(account) for name, account in found.items()} == {
+        "joe": True,
+        "ann": True,
+        "x": False,
+        "y": False,
+        "z": False,
+    }
+
+
+async def test_the_same_name_is_asked_once(batch: Batch, guarded: Guarded) -> None:
+    batch.go.set()
+    answers: list[Account | None] = []
+
+    async def look() -> None:
+        answers.append(await guarded.lookup(Login.of("joe")))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(look)
+    assert len(answers) == 20
+    assert sum(len(names) for names in batch.batches) < 5
+
+
+async def test_a_failure_is_everybodys_and_each_has_its_own_exception(batch: Batch, guarded: Guarded) -> None:
+    batch.fail = RuntimeError("gone")
+    errors: list[BackendFailed] = []
+
+    async def look(name: str) -> None:
+        with pytest.raises(BackendFailed) as error:
+            await guarded.lookup(Login.of(name))
+        errors.append(error.value)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(6):
+            nursery.start_soon(look, f"user{number}")
+        await trio.testing.wait_all_tasks_blocked()
+        batch.go.set()
+    assert len({id(error) for error in errors}) == 6
+    assert {error.detail for error in errors} == {"RuntimeError: gone"}
+    batch.fail = None
+    assert await guarded.lookup(Login.of("joe")) is not None
+
+
+async def test_who_gives_up_does_not_harm_the_others(batch: Batch, guarded: Guarded) -> None:
+    found: list[Account | None] = []
+
+    async def look(name: str) -> None:
+        found.append(await guarded.lookup(Login.of(name)))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(look, "joe")
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.move_on_after(0.01):
+            await guarded.lookup(Login.of("ann"))
+        nursery.start_soon(look, "ann")
+        await trio.testing.wait_all_tasks_blocked()
+        batch.go.set()
+    assert len(found) == 2
+    assert all(found)
+
+
+async def test_a_question_that_hangs_is_a_timeout_and_not_for_ever(batch: Batch) -> None:
+    async with Guarded.around("batch", batch, 0.05, Health(None)) as guarded:
+        with pytest.raises(BackendFailed) as error:
+            await guarded.lookup(Login.of("joe"))
+        assert error.value.reason is Reason.TIMEOUT
+        batch.go.set()
+        assert await guarded.lookup(Login.of("joe")) is not None

@@ -28,12 +28,9 @@ async def authenticator(settings: Settings, log: Log) -> AsyncIterator[Authentic
             HashPool.running(auth.passwords.threads or None, auth.passwords.memory_mib or None)
         )
         checker = Checker(pool, log, frozenset(name.upper() for name in auth.passwords.forbid))
-        used = {name for chain in (auth.chain, *(route.chain for route in auth.route)) for name in chain}
         health = Health(log)
         links = {
-            name: await stack.enter_async_context(link(backend, health))
-            for name, backend in settings.backends.items()
-            if name in used
+            backend.name: await stack.enter_async_context(link(backend, health)) for backend in settings.used_backends
         }
         yield Authenticator(
             _routes(settings, links, checker),

@@ -47,10 +47,9 @@ def _place_faults(path: str, place: UnixPlace) -> Iterator[Told]:
 
 def warnings(settings: Settings) -> Iterator[Told]:
     """(path, what deserves a look)."""
-    used = {name for chain in (settings.auth.chain, *(r.chain for r in settings.auth.route)) for name in chain}
-    for name in settings.backends:
-        if name not in used:
-            yield f"backend.{name}", "no chain asks it"
+    for backend in settings.backends.values():
+        if backend not in settings.used_backends:
+            yield f"backend.{backend.name}", "no chain asks it"
     yield from _open_to_others(settings)
 
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
 import re
 import types
 import typing
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -152,11 +151,10 @@ def _told(message: str, hint: Any, value: object, path: str) -> tuple[str, str]:
     return path, (text[:1].lower() + text[1:]).replace("`", "")
 
 
-@functools.cache
-def hints_of(kind: Hashable) -> dict[str, Any]:
+def hints_of(kind: type[Any]) -> dict[str, Any]:
     """The fields of a dataclass that a table may set, with their types."""
-    hints = typing.get_type_hints(cast(type[Any], kind))
-    return {field.name: hints[field.name] for field in dataclasses.fields(cast(type[Any], kind)) if field.init}
+    hints = typing.get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.init}
 
 
 def guess(key: str, known: Mapping[str, object] | list[str]) -> str:

@@ -27,12 +27,12 @@ FLUSH_EVERY = 0.5
 
 
 def run(settings: Settings, log: Log) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ``ListenError`` or ``PrivilegeError`` before anything is served."""
+    """Serve until SIGTERM or SIGINT. Raises ``ListenError``, ``PluginError`` or ``PrivilegeError`` before anything is served."""
     who = identity(settings.daemon.user, settings.daemon.group)
     no_core_dumps()
     files = raise_file_limit()
     logging.basicConfig(handlers=[Bridge(log)], level=logging.WARNING, force=True)
-    preload(settings)
+    preload(settings.used_backends)
     with ExitStack() as stack:
         sockets = [stack.enter_context(listening(_owned(listen.place, who))) for listen in settings.listen]
         if who is not None:

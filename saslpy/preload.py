@@ -9,16 +9,21 @@ from __future__ import annotations
 import encodings.idna  # noqa: F401 (loaded by name at the first host name otherwise)
 import importlib
 import pkgutil
+from collections.abc import Iterable
 
 from . import assemble, passwords  # noqa: F401 (assemble loads the servers and trio)
 from .backend import Plugin
-from .settings import Settings
+from .plugins import PluginError
+from .settings import BackendSettings
 
 
-def preload(settings: Settings) -> None:
-    """The modules of every configured backend with their drivers, and those of the password schemes."""
-    for backend in settings.backends.values():
-        load_plugin(backend.plugin)
+def preload(backends: Iterable[BackendSettings]) -> None:
+    """The modules of these backends with their drivers, and those of the password schemes. Raises ``PluginError``."""
+    for backend in backends:
+        try:
+            load_plugin(backend.plugin)
+        except Exception as error:  # a module of somebody else may fail in any way
+            raise PluginError(f"backend.{backend.name}: cannot be loaded: {error}") from error
     passwords.warm_up()
 
 

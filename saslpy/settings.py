@@ -218,6 +218,12 @@ class Settings:
     listen: tuple[Listen, ...]
     path: Path
 
+    @property
+    def used_backends(self) -> tuple[BackendSettings, ...]:
+        """Those that some chain asks, in the order of the file."""
+        used = {name for chain in (self.auth.chain, *(route.chain for route in self.auth.route)) for name in chain}
+        return tuple(backend for name, backend in self.backends.items() if name in used)
+
 
 SECTIONS = ("daemon", "auth", "backend", "listen")
 

@@ -37,15 +37,20 @@ async def test_an_error_reaches_its_task_alone() -> None:
 
 
 async def test_a_job_that_nobody_waits_for_is_not_started() -> None:
-    hold, started = threading.Event(), []
+    hold, started = threading.Event(), threading.Event()
+
+    def work() -> bool:
+        started.set()
+        return True
+
     async with HashPool.running(threads=1) as pool, trio.open_nursery() as nursery:
         nursery.start_soon(pool.run, lambda: hold.wait(5))
         await trio.sleep(0.05)
         with trio.move_on_after(0.01):
-            await pool.run(lambda: bool(started.append(1)))
+            await pool.run(work)
         hold.set()
         assert await pool.run(lambda: True)
-    assert started == []
+    assert not started.is_set()
 
 
 async def test_a_full_queue_refuses_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,11 +62,11 @@ def _tried(settings: Settings, offline: bool) -> list[Finding]:
 
     from .common import Fault, become_daemon_user
 
+    asked = [backend for backend in settings.backends.values() if backend.plugin.local or not offline]
     try:
-        become_daemon_user(settings)
+        become_daemon_user(settings, asked)
     except Fault as fault:
-        return [Finding("daemon.user", "failed", str(fault))]
-    asked = [b for b in settings.backends.values() if b.plugin.local or not offline]
+        return [Finding("daemon", "failed", str(fault))]
     return trio.run(_try_all, asked)
 
 

@@ -7,13 +7,13 @@ import json
 import os
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from ..settings import Settings
+    from ..settings import BackendSettings, Settings
 
 MAX_PASSWORD_BYTES = 65_536
 
@@ -86,10 +86,11 @@ def _from_prompt(confirm: bool) -> str:
     return password
 
 
-def become_daemon_user(settings: Settings, *paths: Path) -> None:
+def become_daemon_user(settings: Settings, backends: Iterable[BackendSettings], paths: Iterable[Path] = ()) -> None:
     """As root, go on as the user that the daemon runs as, so that whatever is made belongs to it.
 
-    Missing folders of ``paths`` are made first, and given to that user. Raises ``Fault``.
+    The modules of ``backends`` are loaded before, and missing folders of ``paths`` made and given to that user.
+    Raises ``Fault``.
     """
     from ..privileges import PrivilegeError, drop, identity
 
@@ -99,9 +100,13 @@ def become_daemon_user(settings: Settings, *paths: Path) -> None:
         raise Fault(str(error)) from None
     if who is None:
         return
+    from ..plugins import PluginError
     from ..preload import preload
 
-    preload(settings)
+    try:
+        preload(backends)
+    except PluginError as error:
+        raise Fault(str(error)) from None
     for path in paths:
         make_folder(path.parent, who.uid, who.gid)
     drop(who)

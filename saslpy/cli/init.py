@@ -17,7 +17,7 @@ SYSTEM_SOCKET = Path("/run/saslauthd/mux")
 def run(arguments: argparse.Namespace) -> int:
     """Write both, overwrite nothing, and say what comes next."""
     try:
-        config = _init(None if arguments.directory is None else Path(arguments.directory).absolute())
+        config = _init(None if arguments.directory is None else Path(arguments.directory).absolute(), arguments.user)
     except Fault as fault:
         tell(str(fault))
         return 1
@@ -30,27 +30,28 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _init(folder: Path | None) -> Path:
+def _init(folder: Path | None, user: str | None) -> Path:
     if folder is None:
         config, store, socket = SYSTEM_CONFIG, str(SYSTEM_STORE), str(SYSTEM_SOCKET)
     else:
         # a folder of their own for the store and the socket: they belong to the daemon's user, the configuration to you
         config, store, socket = folder / "saslpy.toml", "data/users.db", "run/mux"
-    _check_user()
+    _check_user(user)
     make_folder(config.parent)
     if os.geteuid() == 0:
         config.parent.chmod(0o755)
-    _write_new(config, TEMPLATE.format(store=store, socket=socket))
+    line = '# user = "saslpy"' if user is None else f'user = "{user}"'
+    _write_new(config, TEMPLATE.format(store=store, socket=socket, user=line))
     _create_store(config)
     return config
 
 
-def _check_user() -> None:
+def _check_user(user: str | None) -> None:
     """Before anything is written: whom would the store belong to?"""
     from ..privileges import PrivilegeError, identity
 
     try:
-        identity(None, None)
+        identity(user, None)
     except PrivilegeError as error:
         raise Fault(str(error)) from None
 
@@ -68,7 +69,8 @@ def _write_new(path: Path, text: str) -> None:
 def _create_store(config: Path) -> None:
     settings = settings_or_exit(argparse.Namespace(config=str(config)))
     backend = settings.backends["local"]
-    become_daemon_user(settings, backend.config.path, *(at.path for at in settings.listen if at.path is not None))
+    places = [backend.config.path, *(listen.path for listen in settings.listen if listen.path is not None)]
+    become_daemon_user(settings, [backend], places)
     from .stores import with_backend
 
     with_backend(backend, lambda store: store.create())

@@ -156,3 +156,4 @@ def _init(commands: Commands[argparse.ArgumentParser]) -> None:
         "Without DIR they go where a packaged daemon has them: /etc/saslpy and /var/lib/saslpy.",
     )
     command.add_argument("directory", metavar="DIR", nargs="?", help="put both into this folder")
+    command.add_argument("--user", metavar="NAME", help="whom the daemon becomes when root starts it [saslpy]")

@@ -15,12 +15,13 @@ def run(arguments: argparse.Namespace) -> int:
     log = Log(Sink(2), settings.daemon.log_format, settings.daemon.log_level)
 
     from ..daemon import run as run_daemon
+    from ..plugins import PluginError
     from ..privileges import PrivilegeError
     from ..servers.sockets import ListenError
 
     try:
         run_daemon(settings, log)
-    except (ListenError, PrivilegeError) as error:
+    except (ListenError, PluginError, PrivilegeError) as error:
         if settings.daemon.log_format == "json":
             log.error("cannot-start", detail=str(error))
         else:

@@ -1,11 +1,11 @@
-"""The configuration that ``saslpy init`` writes. ``{store}`` and ``{socket}`` are filled in; other braces are doubled."""
+"""The configuration that ``saslpy init`` writes. ``{user}``, ``{store}`` and ``{socket}`` are filled in; other braces are doubled."""
 
 TEMPLATE = """\
 # saslpy: who may log in, and who may ask. `saslpy check` finds faults in this file, `saslpy serve` runs it.
 # Paths are taken from the folder of this file. What is commented out shows the default.
 
 [daemon]
-# user = "saslpy"              # started by root, the daemon goes on as this user
+{user: <29}  # started by root, the daemon goes on as this user
 # log_format = "logfmt"        # or "json"
 # log_level = "info"           # debug, info, warning, error; audit lines are always written
 

@@ -51,7 +51,7 @@ def _through_socket(arguments: argparse.Namespace, password: str) -> dict[str, o
 def _through_configuration(arguments: argparse.Namespace, settings: Settings, password: str) -> dict[str, object]:
     import trio
 
-    become_daemon_user(settings)
+    become_daemon_user(settings, settings.used_backends)
     origin = Origin("saslauthd", arguments.service, arguments.mechanism, arguments.client_ip)
     verdict, seconds = trio.run(_verify, settings, arguments, password, origin)
     return _told(verdict, seconds)

@@ -108,7 +108,7 @@ def _writable(arguments: argparse.Namespace, settings: Settings) -> BackendSetti
 def _chosen(arguments: argparse.Namespace, settings: Settings, ability: type, what: str) -> BackendSettings:
     backend = choose(settings, arguments.backend, ability, what)
     path = getattr(backend.config, "path", None)
-    become_daemon_user(settings, *([path] if isinstance(path, Path) else []))
+    become_daemon_user(settings, [backend], [path] if isinstance(path, Path) else [])
     return backend
 
 

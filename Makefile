@@ -1,0 +1,52 @@
+# The commands of saslpy's checkout. `make` alone tells what there is.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+# the real servers and clients that the tests talk to
+DEBIAN := mariadb-server sasl2-bin libsasl2-modules postfix swaks fail2ban dovecot-core
+
+.PHONY: help run test check format fuzz bench install packages clean
+
+help:
+	@echo 'make run      start the daemon with a demo user, and show commands to try'
+	@echo 'make test     run all tests, against the real servers and clients'
+	@echo 'make check    linter and types'
+	@echo 'make fuzz     a longer hunt for input that the protocols mishandle'
+	@echo 'make bench    measure against the peers, side by side'
+	@echo 'make clean    remove what the other commands have made here'
+
+install: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@sh contrib/dev/venv.sh '$(PYTHON)' '$(VENV)'
+	@touch $@
+
+packages:
+	@sh contrib/dev/packages.sh $(DEBIAN)
+
+run: install
+	@sh contrib/dev/demo.sh '$(BIN)'
+
+test: install packages
+	$(BIN)/pytest
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+fuzz: install
+	SASLPY_FUZZ=1 $(BIN)/pytest tests/protocols tests/test_names.py tests/passwords
+
+bench: install
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) .demo .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,178 @@
+"""A private Postfix with SMTP AUTH through Cyrus SASL, on loopback, in a folder that is gone afterwards."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Self
+
+from . import need
+
+DAEMONS = Path("/usr/lib/postfix/sbin")
+MASTER = """\
+{port} inet n - n - - smtpd
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+discard unix - - n - - discard
+error unix - - n - - error
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+proxymap unix - - n - - proxymap
+postlog unix-dgram n - n - 1 postlogd
+"""
+MAIN = """\
+compatibility_level = 3.6
+queue_directory = {folder}/queue
+data_directory = {folder}/data
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+mail_owner = postfix
+setgid_group = postdrop
+myhostname = mail.example.org
+mydestination =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+maillog_file = {folder}/log
+maillog_file_prefixes = {folder}
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = cyrus
+smtpd_sasl_path = smtpd
+cyrus_sasl_config_path = {folder}/sasl
+smtpd_sasl_security_options = noanonymous
+smtpd_recipient_restrictions = permit_sasl_authenticated, reject
+smtpd_relay_restrictions = permit_sasl_authenticated, reject
+smtpd_peername_lookup = no
+default_transport = discard
+smtpd_error_sleep_time = 0
+smtpd_client_connection_rate_limit = 0
+"""
+
+
+class Postfix:
+    """``with Postfix(folder, mux) as postfix:``; submission with AUTH on ``127.0.0.1:postfix.port``. Needs root."""
+
+    def __init__(self, folder: Path, mux: Path) -> None:
+        self.folder = folder / "postfix"
+        self.port = free_port()
+        self._mux = mux
+        self._master: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Lay it out, start it, wait for its greeting."""
+        need("postfix", package="postfix")
+        self._lay_out()
+        self._master = subprocess.Popen(
+            [DAEMONS / "master", "-c", self.folder, "-d"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "MAIL_CONFIG": str(self.folder)},
+        )
+        self._wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the master, which ends the rest."""
+        if self._master is not None:
+            self._master.terminate()
+            try:
+                self._master.wait(15)
+            except subprocess.TimeoutExpired:
+                self._master.kill()
+                self._master.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def log(self) -> str:
+        """What it has logged."""
+        file = self.folder / "log"
+        return file.read_text(errors="replace") if file.exists() else ""
+
+    def _lay_out(self) -> None:
+        for name in ("queue", "data", "sasl"):
+            (self.folder / name).mkdir(parents=True)
+        self.folder.chmod(0o755)
+        (self.folder / "main.cf").write_text(MAIN.format(folder=self.folder))
+        (self.folder / "master.cf").write_text(MASTER.format(port=f"127.0.0.1:{self.port}"))
+        (self.folder / "sasl" / "smtpd.conf").write_text(
+            f"pwcheck_method: saslauthd\nsaslauthd_path: {self._mux}\nmech_list: PLAIN LOGIN\n"
+        )
+        owner, drop = pwd.getpwnam("postfix"), grp.getgrnam("postdrop")
+        queue = self.folder / "queue"
+        for name in ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private"):
+            self._give(queue / name, 0o700, owner.pw_uid, -1)
+        self._give(queue / "maildrop", 0o730, owner.pw_uid, drop.gr_gid)
+        self._give(queue / "public", 0o710, owner.pw_uid, drop.gr_gid)
+        (queue / "pid").mkdir(mode=0o755)
+        os.chown(self.folder / "data", owner.pw_uid, -1)
+
+    @staticmethod
+    def _give(path: Path, mode: int, uid: int, gid: int) -> None:
+        path.mkdir()
+        path.chmod(mode)
+        os.chown(path, uid, gid)
+
+    def _wait(self, seconds: float = 20.0) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), 5) as sock:
+                    if sock.recv(200).startswith(b"220"):
+                        return
+            except OSError:
+                pass
+            assert self._master is not None
+            assert self._master.poll() is None, f"postfix ended:\n{self.log()}"
+            assert time.monotonic() < deadline, f"postfix does not answer:\n{self.log()}"
+            time.sleep(0.05)
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def swaks(port: int, login: str, password: str, mechanism: str) -> str:
+    """What the server answered to AUTH: its code and text."""
+    done = subprocess.run(
+        [
+            need("swaks", package="swaks"),
+            "--server",
+            f"127.0.0.1:{port}",
+            "--auth",
+            mechanism,
+            "--auth-user",
+            login,
+            "--auth-password",
+            password,
+            "--quit-after",
+            "AUTH",
+            "--timeout",
+            "30",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    answers = [
+        line[4:].strip()
+        for line in done.stdout.splitlines()
+        if line.startswith(("<-  ", "<** ")) and "334" not in line[:8]
+    ]
+    final = [answer for answer in answers if answer.startswith(("235", "454", "5"))]
+    assert final, done.stdout + done.stderr
+    return final[0]

@@ -27,7 +27,10 @@ FLUSH_EVERY = 0.5
 
 
 def run(settings: Settings, log: Log) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ``ListenError``, ``PluginError`` or ``PrivilegeError`` before anything is served."""
+    """Serve until SIGTERM or SIGINT.
+
+    Raises ``ListenError``, ``PluginError`` or ``PrivilegeError`` before anything is served.
+    """
     who = identity(settings.daemon.user, settings.daemon.group)
     no_core_dumps()
     files = raise_file_limit()

@@ -150,5 +150,7 @@ def _again(error: Exception) -> Exception:
 
 def describe(error: BaseException) -> str:
     """A failure in one line for the log: its type and its message, cut to a sensible length."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__

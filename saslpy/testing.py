@@ -4,8 +4,8 @@ A plug-in's test file subclasses ``StoreContract`` or ``VerifierContract`` and s
 
     class TestMine(StoreContract):
         right = {"joe@example.org": "secret"}       # users of the store, with their passwords
-        def settings(self) -> dict[str, object]:
-            return {"type": "mine", "path": "…"}    # the keys of its [backend.NAME]
+        def settings(self, folder: Path) -> dict[str, object]:
+            return {"type": "mine", "path": "…"}    # the keys of its [backend.NAME]; folder is empty, for this test
 
 Needs pytest and pytest-trio (``trio_mode = true``). The backend is opened just as the daemon opens it, from a
 configuration file, behind the core's guard.
@@ -83,14 +83,14 @@ class _Contract:
     aliases: ClassVar[Mapping[str, str]] = {}
     """Other names that are the same user: what is typed, and the canonical name."""
 
-    def settings(self) -> dict[str, object]:
-        """The keys of the backend's section."""
+    def settings(self, folder: Path) -> dict[str, object]:
+        """The keys of the backend's section. ``folder`` is there for the files of one test, and the same within it."""
         raise NotImplementedError
 
     @pytest.fixture
     async def door(self, tmp_path: Path) -> AsyncIterator[Authenticator]:
         """The whole way of a login, with the backend at its end."""
-        async with authenticator(settings_of(tmp_path, self.settings()), _quiet()) as door:
+        async with authenticator(settings_of(tmp_path, self.settings(tmp_path)), _quiet()) as door:
             yield door
 
     @pytest.fixture
@@ -157,14 +157,13 @@ class _Contract:
         assert isinstance(await door.verify(login, "", self.right[login], ORIGIN), Accept)
 
     async def test_the_configuration_prints_no_secret(self, tmp_path: Path) -> None:
-        settings = settings_of(tmp_path, self.settings())
+        settings = settings_of(tmp_path, self.settings(tmp_path))
         text = repr(settings)
-        for secret in self.secrets():
+        for secret in self.secrets(self.settings(tmp_path)):
             assert secret not in text
 
-    def secrets(self) -> list[str]:
+    def secrets(self, table: Mapping[str, object]) -> list[str]:
         """What must never be printed: the users' passwords and the backend's own."""
-        table = self.settings()
         own = [str(value) for key, value in table.items() if key in ("password", "bind_password")]
         return [*own, *(password for password in self.right.values() if len(password) > 3)]
 
@@ -175,7 +174,7 @@ class StoreContract(_Contract):
     @pytest.fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[Link]:
         """The store behind the guard, without the door."""
-        settings = settings_of(tmp_path, self.settings())
+        settings = settings_of(tmp_path, self.settings(tmp_path))
         async with link(settings.backends["mine"], Health(None)) as opened:
             yield opened
 
@@ -214,7 +213,7 @@ class VerifierContract(_Contract):
     @pytest.fixture
     async def verifier(self, tmp_path: Path) -> AsyncIterator[Link]:
         """The verifier behind the guard, without the door."""
-        settings = settings_of(tmp_path, self.settings())
+        settings = settings_of(tmp_path, self.settings(tmp_path))
         async with link(settings.backends["mine"], Health(None)) as opened:
             yield opened
 
@@ -225,28 +224,26 @@ class VerifierContract(_Contract):
         assert isinstance(answer, Refusal)
 
 
-class OutageContract:
+class OutageContract(_Contract):
     """For a backend with a server: mixed into the contract of its kind. ``stop`` and ``start`` end and bring it back."""
 
-    right: ClassVar[Mapping[str, str]]
-
-    def stop(self) -> None:
+    def stop(self, folder: Path) -> None:
         """The server is gone."""
         raise NotImplementedError
 
-    def start(self) -> None:
+    def start(self, folder: Path) -> None:
         """The server answers again."""
         raise NotImplementedError
 
-    async def test_an_outage_is_never_a_no(self, door: Authenticator, login: str) -> None:
+    async def test_an_outage_is_never_a_no(self, door: Authenticator, login: str, tmp_path: Path) -> None:
         assert isinstance(await door.verify(login, "", self.right[login], ORIGIN), Accept)
-        await trio.to_thread.run_sync(self.stop)
+        await trio.to_thread.run_sync(self.stop, tmp_path)
         try:
             for given, password in ((login, self.right[login]), (login, "wrong"), ("nobody-of-this-name", "x")):
                 verdict = await door.verify(given, "", password, ORIGIN)
                 assert isinstance(verdict, Defer), verdict
         finally:
-            await trio.to_thread.run_sync(self.start)
+            await trio.to_thread.run_sync(self.start, tmp_path)
         await back_within(3.0, lambda: door.verify(login, "", self.right[login], ORIGIN))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import trio
@@ -37,7 +37,7 @@ def list_log(**options: Any) -> tuple[Log, list[str]]:
 class Users:
     """A store with users: login to stored secret, or to an account."""
 
-    def __init__(self, users: dict[str, str | Account]) -> None:
+    def __init__(self, users: Mapping[str, str | Account]) -> None:
         self.users = users
         self.asked: list[str] = []
 

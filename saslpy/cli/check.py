@@ -94,9 +94,10 @@ async def _try(settings: BackendSettings) -> Finding:
     start = time.perf_counter()
     try:
         async with link(settings, Health(None)) as opened:
-            detail = await opened.backend.probe()
-    except BackendFailed as failure:
-        return Finding(what, "failed", failure.detail)
+            try:
+                detail = await opened.backend.probe()
+            except BackendFailed as failure:
+                return Finding(what, "failed", failure.detail)
     except Exception as error:  # a plug-in's open() may raise anything
         return Finding(what, "failed", describe(error))
     return Finding(what, "ok", detail, (time.perf_counter() - start) * 1000)

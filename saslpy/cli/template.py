@@ -1,4 +1,4 @@
-"""The configuration that ``saslpy init`` writes. ``{user}``, ``{store}`` and ``{socket}`` are filled in; other braces are doubled."""
+"""The configuration that ``saslpy init`` writes: a format string, so braces that stay are doubled."""
 
 TEMPLATE = """\
 # saslpy: who may log in, and who may ask. `saslpy check` finds faults in this file, `saslpy serve` runs it.

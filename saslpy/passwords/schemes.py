@@ -77,10 +77,7 @@ def _salt(length: int) -> str:
 def _bcrypt_salt() -> str:
     # bcrypt's alphabet; the last character holds two bits only
     raw = base64.b64encode(secrets.token_bytes(16)).decode()[:22]
-    translated = raw.translate(
-        str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", _BCRYPT64)
-    )
-    return translated
+    return raw.translate(str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", _BCRYPT64))
 
 
 _BCRYPT64 = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

@@ -32,7 +32,8 @@ def place() -> Iterator[Path]:
 def database() -> Iterator[MariaDb]:
     with MariaDb() as server:
         server.sql(
-            "CREATE DATABASE mail; CREATE USER mail@localhost IDENTIFIED BY 'dbpw'; GRANT SELECT ON mail.* TO mail@localhost;"
+            "CREATE DATABASE mail; CREATE USER mail@localhost IDENTIFIED BY 'dbpw';"
+            "GRANT SELECT ON mail.* TO mail@localhost;"
             "CREATE TABLE mail.mailbox (username VARCHAR(255) PRIMARY KEY, password VARCHAR(255) NOT NULL,"
             " name VARCHAR(255), maildir VARCHAR(255), quota BIGINT, domain VARCHAR(255), active TINYINT(1) DEFAULT 1);"
         )

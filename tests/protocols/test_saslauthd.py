@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -135,7 +137,7 @@ def test_whole_or_byte_by_byte(data: bytes) -> None:
 def test_any_split_gives_the_request_back(a: bytes, b: bytes, c: bytes, d: bytes, cuts: list[int]) -> None:
     data = encode_request(a, b, c, d)
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    pieces = [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+    pieces = [data[start:end] for start, end in itertools.pairwise(places)]
     reader = RequestReader()
     requests = [request for piece in pieces if (request := reader.receive(piece)) is not None]
     assert requests == [Request(a, b, c, d)]

@@ -1,0 +1,153 @@
+"""Users in MySQL or MariaDB: the tables of PostfixAdmin or ExtMail, one table of any shape, or a query of your own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from saslpy.backend import Plugin
+
+from .queries import check_columns, check_query, check_table, check_where
+from .servers import Server, server_of
+
+if TYPE_CHECKING:
+    from .store import MysqlStore
+
+DEFAULT_SOCKET = Path("/run/mysqld/mysqld.sock")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """``[backend.NAME]`` with ``type = "mysql"``.
+
+    Where: ``hosts`` ("db1.example.org:3306", "192.0.2.7", "[2001:db8::7]:3306") are tried in order, a failed one is left
+    alone for some seconds; or ``socket``, a path, by default Debian's. Who: ``user``, with ``password`` or the first line
+    of ``password_file``, and ``database``.
+
+    What, exactly one of: ``schema = "postfixadmin"`` or ``"extmail"``; ``table`` with ``columns`` (our names to the
+    table's: at least ``username`` and ``password``; further ``uid``, ``gid``, ``home``, ``maildir``, ``quota``, ``name``,
+    ``options``, ``disabled``, ``expired``, ``allow_nets``) and perhaps ``where``, a condition in SQL; or ``query``, a
+    SELECT that names its columns so, with ``%(login)s``, ``%(local)s`` or ``%(domain)s`` where the login belongs and
+    ``%%`` for a per cent sign. ``mail_base`` is the folder that the presets' relative directories are in.
+
+    ``tls``: true checks the server's certificate and name (against ``ca_file``, or the system's authorities); unset means
+    yes for every host but loopback. ``pool_size`` connections at most; ``query_timeout`` is how long to wait for an
+    answer, in seconds.
+    """
+
+    hosts: tuple[str, ...] = ()
+    socket: Path | None = None
+    user: str
+    password: str = field(default="", repr=False)
+    password_file: Path | None = None
+    database: str
+    schema: Literal["postfixadmin", "extmail", ""] = ""
+    table: str = ""
+    columns: dict[str, str] = field(default_factory=dict)
+    where: str = ""
+    query: str = ""
+    mail_base: str = "/var/vmail"
+    tls: bool | None = None
+    ca_file: Path | None = None
+    pool_size: int = 4
+    query_timeout: float = 2.0
+    ca_pem: str = field(default="", init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._check_place()
+        self._check_question()
+        self._check_numbers()
+        # read now: later, the daemon has given up the rights to read them
+        if self.password_file is not None:
+            object.__setattr__(self, "password", _first_line(self.password_file))
+        if self.ca_file is not None:
+            object.__setattr__(self, "ca_pem", _certificates(self.ca_file))
+
+    def servers(self) -> tuple[Server, ...]:
+        """Where to connect, in order. Raises ValueError."""
+        if not self.hosts:
+            return (Server(socket=str(self.socket or DEFAULT_SOCKET)),)
+        return tuple(server_of(host, self.tls) for host in self.hosts)
+
+    def _check_place(self) -> None:
+        if self.hosts and self.socket is not None:
+            raise ValueError("socket: either hosts or a socket, not both")
+        if len(set(self.hosts)) < len(self.hosts):
+            raise ValueError("hosts: one of them stands there twice")
+        if self.tls and not self.hosts:
+            raise ValueError("tls: a unix socket has none; name hosts, or leave tls out")
+        secure = any(server.tls for server in self.servers())
+        if self.ca_file is not None and not secure:
+            raise ValueError("ca_file: no connection uses TLS; say tls = true, or leave it out")
+        if self.password and self.password_file is not None:
+            raise ValueError("password_file: either a password or a file with it, not both")
+        for key in ("user", "database"):
+            if not getattr(self, key):
+                raise ValueError(f"{key}: is empty")
+
+    def _check_question(self) -> None:
+        given = [key for key in ("schema", "table", "query") if getattr(self, key)]
+        if len(given) != 1:
+            raise ValueError(f"needs exactly one of schema, table and query, has {' and '.join(given) or 'none'}")
+        if not self.table:
+            for key in ("columns", "where"):
+                if getattr(self, key):
+                    raise ValueError(f"{key}: goes with table, not with {given[0]}")
+        if self.table:
+            check_table(self.table)
+            check_columns(self.columns)
+            check_where(self.where)
+        if self.query:
+            check_query(self.query)
+        if not self.mail_base.startswith("/"):
+            raise ValueError("mail_base: must be an absolute path")
+
+    def _check_numbers(self) -> None:
+        if not 1 <= self.pool_size <= 64:
+            raise ValueError("pool_size: must be from 1 to 64")
+        if not 0.1 <= self.query_timeout <= 60:
+            raise ValueError("query_timeout: must be from 0.1 to 60 seconds")
+
+
+def _first_line(path: Path) -> str:
+    """The password in a file: its first line without the newline. Raises ValueError."""
+    try:
+        line = path.read_bytes().partition(b"\n")[0].removesuffix(b"\r").decode()
+    except OSError as error:
+        raise ValueError(f"password_file: {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        # the error itself would show the bytes
+        raise ValueError(f"password_file: {path}: its first line is not UTF-8") from None
+    if not line:
+        raise ValueError(f"password_file: {path}: its first line is empty")
+    return line
+
+
+def _certificates(path: Path) -> str:
+    """The text of a PEM file. Raises ValueError."""
+    try:
+        text = path.read_bytes().decode("ascii", "replace")
+    except OSError as error:
+        raise ValueError(f"ca_file: {path}: {error.strerror}") from None
+    if "-----BEGIN CERTIFICATE-----" not in text:
+        raise ValueError(f"ca_file: {path}: holds no certificate in PEM form")
+    # what stands around certificates may be in any encoding; OpenSSL wants ASCII
+    return text.encode("ascii", "ignore").decode("ascii")
+
+
+@contextmanager
+def open_store(config: Config) -> Iterator[MysqlStore]:
+    """The store. Nothing is connected before the first question, so a database that is down is no failing start."""
+    from .store import MysqlStore
+
+    store = MysqlStore(config)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+plugin = Plugin(Config, open_store, extra="mysql", driver="pymysql")

@@ -1,0 +1,125 @@
+"""From a row to an ``Account``: numbers, yes and no, quotas and lists in the many forms that tables have them."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+from saslpy.model import Account
+
+Row: TypeAlias = Mapping[str, Any]
+
+DENIED_SERVICES = {
+    "deny_smtpd": ("smtp", "submission"),
+    "deny_imap": ("imap",),
+    "deny_pop3": ("pop3",),
+    "deny_webmail": ("webmail",),
+}
+
+_YES = {"1", "y", "yes", "t", "true", "on", "\x01"}  # "\x01": BIT(1)
+_NO = {"", "0", "n", "no", "f", "false", "off", "\x00"}
+
+
+class BadRow(ValueError):
+    """The store's answer about one login makes no sense. The message holds no value of the row."""
+
+
+def account_of(row: Row, login: str, base: str = "") -> Account:
+    """The account in a row. ``base`` is the folder that relative paths are in. Raises ``BadRow``."""
+    password = text(row, "password")
+    return Account(
+        login=canonical(row) or login,
+        secrets=(password,) if password else (),
+        uid=_id(row, "uid"),
+        gid=_id(row, "gid"),
+        home=_path(row, "home", base),
+        maildir=_path(row, "maildir", base),
+        quota=_quota(row),
+        name=text(row, "name") or None,
+        options=_pairs(text(row, "options")),
+        disabled=_disabled(row),
+        expired=_is_set(row, "expired"),
+        allow_nets=_list(text(row, "allow_nets")),
+        deny_services=tuple(s for key, names in DENIED_SERVICES.items() if _is_set(row, key) for s in names),
+    )
+
+
+def canonical(row: Row) -> str:
+    """The store's own spelling of the login, empty where it has none. Raises ``BadRow``."""
+    if isinstance(row.get("username"), int | float | Decimal):
+        # MySQL compares a number with a text as numbers: 0 equals every name that begins with a letter
+        raise BadRow("the column for username holds numbers, not text")
+    return text(row, "username")
+
+
+def text(row: Row, key: str) -> str:
+    """A value as text, "" for NULL. Raises ``BadRow``."""
+    value = row.get(key)
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise BadRow(f"the value of {key} is not UTF-8") from None
+    return str(value)
+
+
+def _id(row: Row, key: str) -> int | None:
+    value = text(row, key).strip()
+    if not value:
+        return None
+    if not (value.isascii() and value.isdigit()):
+        raise BadRow(f"the value of {key} is not a number from 0 up")
+    return int(value)
+
+
+def _quota(row: Row) -> str | None:
+    """In maildirquota form; a number alone is bytes, and no number above 0 is no quota."""
+    value = text(row, "quota").strip()
+    if bytes_only := re.fullmatch(r"(-?[0-9]+)(?:\.0*)?S?", value):
+        return f"{int(bytes_only[1])}S" if int(bytes_only[1]) > 0 else None
+    return value or None
+
+
+def _path(row: Row, key: str, base: str) -> str | None:
+    value = text(row, key)
+    if not value or not base or value.startswith("/"):
+        return value or None
+    if ".." in value.split("/"):
+        raise BadRow(f"the value of {key} leads out of mail_base")
+    return posixpath.join(base, value).rstrip("/")
+
+
+def _disabled(row: Row) -> bool:
+    inactive = "active" in row and not _is_set(row, "active")
+    # where the domain has no row, it has no say
+    shut = row.get("domain_active") is not None and not _is_set(row, "domain_active")
+    return inactive or shut or _is_set(row, "disabled")
+
+
+def _is_set(row: Row, key: str) -> bool:
+    found = row.get(key)
+    if found is None or isinstance(found, int):
+        return bool(found)
+    value = text(row, key).strip(" ").lower()
+    if value in _YES:
+        return True
+    if value in _NO:
+        return False
+    if re.fullmatch(r"-?[0-9]+(?:\.[0-9]+)?", value):
+        return float(value) != 0
+    raise BadRow(f"the value of {key} is neither yes nor no")
+
+
+def _pairs(value: str) -> dict[str, str]:
+    """``a=1,b=2`` as a dictionary."""
+    items = (item.partition("=") for item in value.split(","))
+    return {key.strip(): value.strip() for key, _, value in items if key.strip()}
+
+
+def _list(value: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in value.split(",") if item.strip())

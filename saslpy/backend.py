@@ -36,8 +36,11 @@ class Store(Protocol):
 class BatchStore(Store, Protocol):
     """A store that answers many lookups in one question; concurrent logins are then coalesced."""
 
-    def lookup_many(self, logins: Sequence[Login], /) -> MaybeAwaitable[Sequence[Account | None]]:
-        """One answer per login, in the order asked. A failure is a failure for all of them."""
+    def lookup_many(self, logins: Sequence[Login], /) -> MaybeAwaitable[Sequence[Account | Exception | None]]:
+        """One answer per login, in the order asked. What is raised is a failure for all of them.
+
+        An exception in the place of an answer is that login's own ("two rows for one name"): the others are not harmed.
+        """
 
 
 @runtime_checkable

@@ -22,7 +22,7 @@ MOST = 64
 WAITING = 1024
 """Lookups that may gather before a further one is refused."""
 
-Ask: TypeAlias = Callable[[Sequence[Login]], Awaitable[Sequence[Account | None]]]
+Ask: TypeAlias = Callable[[Sequence[Login]], Awaitable[Sequence[Account | Exception | None]]]
 
 
 class TooManyWaiting(Exception):
@@ -94,7 +94,10 @@ class Coalescer:
         else:
             for waiters, answer in zip(group.values(), answers, strict=True):
                 for waiter in waiters:
-                    _wake(waiter, outcome.Value(answer))
+                    _wake(waiter, self._outcome(answer))
+
+    def _outcome(self, answer: Account | Exception | None) -> outcome.Outcome[Account | None]:
+        return outcome.Error(self._copy(answer)) if isinstance(answer, Exception) else outcome.Value(answer)
 
 
 def _wake(waiter: _Waiter, result: outcome.Outcome[Account | None]) -> None:

@@ -95,11 +95,11 @@ class Guarded:
             await self.lookup(Login.of("saslpy-check@invalid"))
         return "answers" if self.has_secrets else "loaded"
 
-    async def _ask_many(self, logins: Sequence[Login]) -> Sequence[Account | None]:
+    async def _ask_many(self, logins: Sequence[Login]) -> Sequence[Account | Exception | None]:
         answers = list(await self._call(self.backend.lookup_many, logins))
         if len(answers) != len(logins):
             raise self._odd(answers, f"{len(logins)} answers")
-        return [_account_or_none(answer, self.name) for answer in answers]
+        return [_failure(answer) or _account_or_none(answer, self.name) for answer in answers]
 
     async def _call(self, method: Callable[..., Any], *args: Any) -> Any:
         """Call the backend, within its time, and remember how it went."""
@@ -139,6 +139,11 @@ def _account_or_none(answer: object, name: str) -> Account | None:
     if answer is None or isinstance(answer, Account):
         return answer
     raise BackendFailed(Reason.BACKEND_FAILED, f"{name} answered {type(answer).__name__}, not Account or None")
+
+
+def _failure(answer: object) -> BackendFailed | None:
+    """The failure that stands in the place of one login's answer."""
+    return BackendFailed(Reason.BACKEND_FAILED, describe(answer)) if isinstance(answer, Exception) else None
 
 
 def _again(error: Exception) -> Exception:

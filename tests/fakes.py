@@ -71,23 +71,22 @@ class Slow:
 class Batch:
     """A batch store that remembers what it was asked at once, and answers when ``go`` is set."""
 
-    def __init__(self, users: dict[str, str]) -> None:
-        self.users = users
+    def __init__(self, users: Mapping[str, str]) -> None:
+        self.users: dict[str, str | Exception] = dict(users)
         self.batches: list[list[str]] = []
         self.go = trio.Event()
         self.fail: Exception | None = None
 
     async def lookup(self, login: Login) -> Account | None:
-        return (await self.lookup_many([login]))[0]
+        raise AssertionError("a batch store is asked in batches")
 
-    async def lookup_many(self, logins: Sequence[Login]) -> list[Account | None]:
+    async def lookup_many(self, logins: Sequence[Login]) -> list[Account | Exception | None]:
         self.batches.append([login.name for login in logins])
         await self.go.wait()
         if self.fail is not None:
             raise self.fail
-        return [
-            Account(login.name, (self.users[login.name],)) if login.name in self.users else None for login in logins
-        ]
+        found = [(login.name, self.users.get(login.name)) for login in logins]
+        return [Account(name, (answer,)) if isinstance(answer, str) else answer for name, answer in found]
 
 
 class Says:

@@ -111,3 +111,25 @@ async def test_a_question_that_hangs_is_a_timeout_and_not_for_ever(batch: Batch)
         assert error.value.reason is Reason.TIMEOUT
         batch.go.set()
         assert await guarded.lookup(Login.of("joe")) is not None
+
+
+async def test_a_fault_of_one_row_is_not_the_others(batch: Batch, guarded: Guarded) -> None:
+    batch.users["twice"] = RuntimeError("2 rows for one login")
+    batch.go.set()
+    results: dict[str, str] = {}
+
+    async def look(name: str) -> None:
+        try:
+            results[name] = "account" if await guarded.lookup(Login.of(name)) else "none"
+        except BackendFailed as failure:
+            results[name] = failure.detail
+
+    async with trio.open_nursery() as nursery:
+        for name in ("twice", "joe", "nobody", "twice", "ann"):
+            nursery.start_soon(look, name)
+    assert results == {
+        "twice": "RuntimeError: 2 rows for one login",
+        "joe": "account",
+        "nobody": "none",
+        "ann": "account",
+    }

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeAlias
 
 from pymysql import err
 
@@ -23,6 +23,8 @@ from .rows import BadRow, Row, account_of, canonical, text
 
 if TYPE_CHECKING:
     from . import Config
+
+P = ParamSpec("P")
 
 LEFT_FOR_CONNECTING = 0.8
 """Seconds above the query timeout that may pass until there is a connection: the core's own limit is 3 s."""
@@ -44,7 +46,9 @@ class Source(Protocol):
     def one(self, connection: Connection, prepared: Any, login: Login, /) -> Account | None:
         """The account of one login."""
 
-    def many(self, connection: Connection, prepared: Any, logins: Sequence[Login], /) -> list[Account | None]:
+    def many(
+        self, connection: Connection, prepared: Any, logins: Sequence[Login], /
+    ) -> list[Account | Exception | None]:
         """One answer for each login."""
 
     def sample(self, connection: Connection, prepared: Any, /) -> str | None:
@@ -77,8 +81,8 @@ class MysqlStore:
         """The account, None where the database has no such user. Raises ``BadRow``, the pool's and the driver's errors."""
         return self._pool.run(lambda connection, prepared: self._source.one(connection, prepared, login))
 
-    def lookup_many(self, logins: Sequence[Login]) -> list[Account | None]:
-        """One answer for each login, in one question as far as that is possible. Raises as ``lookup`` does."""
+    def lookup_many(self, logins: Sequence[Login]) -> list[Account | Exception | None]:
+        """One answer for each login, in one question as far as that is possible; a bad row is its own login's fault."""
         return self._pool.run(lambda connection, prepared: self._source.many(connection, prepared, logins))
 
     def sample(self) -> str | None:
@@ -143,7 +147,7 @@ class Tables:
         rows = self._rows(connection, layout, layout.one(), [_name(login)])
         return self._account(rows, login)
 
-    def many(self, connection: Connection, layout: Layout, logins: Sequence[Login]) -> list[Account | None]:
+    def many(self, connection: Connection, layout: Layout, logins: Sequence[Login]) -> list[Account | Exception | None]:
         """All in one question, and those singly whose rows are in doubt."""
         names = list(dict.fromkeys(map(_name, logins)))
         rows = self._rows(connection, layout, layout.many(len(names)), names) if names else []
@@ -152,9 +156,9 @@ class Tables:
             by_name[canonical(row)].append(row)
         doubtful = Doubtful(names, by_name)
         return [
-            self.one(connection, layout, login)
+            _or_bad_row(self.one, connection, layout, login)
             if _name(login) in doubtful
-            else self._account(by_name[_name(login)], login)
+            else _or_bad_row(self._account, by_name[_name(login)], login)
             for login in logins
         ]
 
@@ -200,6 +204,14 @@ class Doubtful:
         return _folded(name) in self._folded
 
 
+def _or_bad_row(find: Callable[P, Account | None], *args: P.args, **kwargs: P.kwargs) -> Account | BadRow | None:
+    """What ``find`` gives, or its ``BadRow`` as an answer: the others of a batch have their own."""
+    try:
+        return find(*args, **kwargs)
+    except BadRow as fault:
+        return fault
+
+
 def _name(login: Login) -> str:
     # text for certain: a number would be compared as a number, and 0 equals nearly every name
     return str(login.name)
@@ -236,12 +248,12 @@ class OwnQuery:
         _check_names(names)
         return self._account([dict(zip(names, row, strict=True)) for row in rows], login)
 
-    def many(self, connection: Connection, joins: bool, logins: Sequence[Login]) -> list[Account | None]:
+    def many(self, connection: Connection, joins: bool, logins: Sequence[Login]) -> list[Account | Exception | None]:
         """Joined where that works, else one after the other."""
         rows = self._joined(connection, logins) if joins and len(logins) > 1 else None
         if rows is None:
-            return [self.one(connection, joins, login) for login in logins]
-        return [self._account(found, login) for found, login in zip(rows, logins, strict=True)]
+            return [_or_bad_row(self.one, connection, joins, login) for login in logins]
+        return [_or_bad_row(self._account, found, login) for found, login in zip(rows, logins, strict=True)]
 
     def sample(self, connection: Connection, joins: bool) -> str | None:
         """Nothing: the query needs a login."""

@@ -21,7 +21,7 @@ mkdir -p "$folder"
 
 if [ ! -e "$config" ]; then
     "$bin/saslpy" init "$folder" ${user:+--user "$user"} >/dev/null
-    password=$("$bin/python" -c 'import secrets; print(secrets.token_urlsafe(9))')
+    password=$("$bin/python" -c 'import secrets; print(secrets.token_hex(6))')
     printf '%s' "$password" | "$bin/saslpy" user add demo@example.org --config "$config" --password-stdin >/dev/null
     (umask 077; printf '%s\n' "$password" >"$folder/password")
 fi

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-import tomllib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -53,6 +52,8 @@ def tell_faults(path: Path, faults: Sequence[str]) -> None:
 
 def wants_json(path: Path) -> bool:
     """Whether a configuration, perhaps a faulty one, asks for JSON lines."""
+    import tomllib
+
     with suppress(OSError, ValueError, AttributeError):
         return bool(tomllib.loads(path.read_text()).get("daemon", {}).get("log_format") == "json")
     return False

@@ -47,6 +47,7 @@ def main(words: list[str] | None = None) -> int:
         print(f"bench: no scenario or figure begins with {' or '.join(arguments.only)}; see --help", file=sys.stderr)
         return 2
     basis = QUICK if arguments.quick else FULL
+    on = report.machine()
     timing = Timing(arguments.rounds or basis.rounds, arguments.seconds or basis.seconds)
     try:
         tools.build()
@@ -57,7 +58,7 @@ def main(words: list[str] | None = None) -> int:
         rows = measure(stage, wanted, timing, _tell)
         found = figures(stage, others, timing, _tell)
     print(report.text(stage, rows, found))
-    _keep(report.as_json(stage, rows, found, timing), arguments.json)
+    _keep(report.as_json(stage, rows, found, timing, on), arguments.json)
     return 1 if stage.faults else 0
 
 

@@ -30,6 +30,9 @@ HEAD = (
     "",
 )
 
+UNREST = 0.1
+"""A difference between the yardstick's rounds that makes a result doubtful."""
+
 
 def machine() -> dict[str, Any]:
     """What it was measured on."""
@@ -39,7 +42,7 @@ def machine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "load_before": os.getloadavg()[0],
+        "load": os.getloadavg()[0],
     }
 
 
@@ -75,7 +78,7 @@ def _row(row: Row, stage: Stage) -> tuple[str, ...]:
         _number(median(row.crypt) if row.crypt else None, 0),
         _number(row.of_crypt, 2),
         f"{goal.share:.1f} x {goal.of}" if goal else "",
-        {True: "ok", False: "MISSED", None: ""}[row.reached],
+        {True: "ok", False: "MISSED", None: "?" if goal else ""}[row.reached],
     )
 
 
@@ -111,6 +114,8 @@ def _notes(stage: Stage, rows: Sequence[Row]) -> Iterator[str]:
     for who, why in stage.absent.items():
         yield f"peer missing: {who}: {why}"
     for row in rows:
+        if row.unrest > UNREST:
+            yield f"busy machine: {row.scenario.name}: crypt_r/s differed by {row.unrest:.0%} between rounds; run it again"
         for who, side in (("saslpy", row.saslpy), (row.scenario.group.peer, row.peer)):
             if side.errors:
                 yield f"note: {row.scenario.name}: {side.errors} logins got no answer from {who}"
@@ -120,11 +125,13 @@ def _notes(stage: Stage, rows: Sequence[Row]) -> Iterator[str]:
         yield f"FAILED: {fault}"
 
 
-def as_json(stage: Stage, rows: Sequence[Row], figures: Sequence[Figure], timing: Timing) -> dict[str, Any]:
-    """Everything, each round too."""
+def as_json(
+    stage: Stage, rows: Sequence[Row], figures: Sequence[Figure], timing: Timing, on: dict[str, Any]
+) -> dict[str, Any]:
+    """Everything, each round too. ``on``: what ``machine`` said before it all."""
     return {
         "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
+        "machine": on,
         "timing": asdict(timing),
         "scenarios": [_row_json(row) for row in rows],
         "figures": [asdict(figure) for figure in figures],

@@ -97,7 +97,7 @@ class Authenticator:
         if self.pending > self._bounds.pending:
             return Defer(Reason.OVERLOAD, detail=f"{self._bounds.pending} requests are under way")
         verdict: Verdict | None = None
-        with trio.move_on_after(self._bounds.deadline):
+        with trio.CancelScope(deadline=trio.current_time() + self._bounds.deadline):
             verdict = await self._judge(login, password, origin)
         return verdict or Defer(Reason.TIMEOUT, detail=f"no verdict in {self._bounds.deadline:g} s")
 

@@ -25,27 +25,44 @@ WAITING = 1024
 Ask: TypeAlias = Callable[[Sequence[Login]], Awaitable[Sequence[Account | Exception | None]]]
 
 
+SWEEP = 0.1
+"""Seconds between two looks for lookups that have waited too long: one timer for all of them costs less than one each."""
+
+
 class TooManyWaiting(Exception):
     """So many lookups wait for this store that one more cannot be answered in time."""
+
+
+class WaitedTooLong(Exception):
+    """No answer within the time."""
 
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
     login: Login
     task: trio.lowlevel.Task
+    until: float
     abandoned: bool = False
 
 
 class Coalescer:
     """``lookup`` for one login, ``ask`` for many. At most ``parallel`` questions are under way.
 
-    ``ask`` must end by itself (it has a deadline). What it raises is raised, made anew by ``copy``, in each of the tasks.
+    A lookup is answered within ``timeout`` seconds, or raises ``WaitedTooLong``. ``ask`` must end by itself (it has a
+    deadline). What it raises is raised, made anew by ``copy``, in each of the tasks.
     """
 
     def __init__(
-        self, ask: Ask, copy: Callable[[Exception], Exception], nursery: trio.Nursery, parallel: int = 2
+        self,
+        ask: Ask,
+        copy: Callable[[Exception], Exception],
+        nursery: trio.Nursery,
+        timeout: float,
+        parallel: int = 2,
     ) -> None:
         self._ask = ask
+        self._timeout = timeout
+        self._by_age: deque[_Waiter] = deque()
         self._copy = copy
         self._nursery = nursery
         self._idle = parallel
@@ -55,8 +72,11 @@ class Coalescer:
         """The answer for one login."""
         if len(self._waiting) >= WAITING:
             raise TooManyWaiting
-        waiter = _Waiter(login, trio.lowlevel.current_task())
+        waiter = _Waiter(login, trio.lowlevel.current_task(), trio.current_time() + self._timeout)
         self._waiting.append(waiter)
+        if not self._by_age:
+            self._nursery.start_soon(self._sweep)
+        self._by_age.append(waiter)
         if self._idle:
             self._idle -= 1
             self._nursery.start_soon(self._run)
@@ -67,6 +87,14 @@ class Coalescer:
 
         answer: Account | None = await trio.lowlevel.wait_task_rescheduled(abort)
         return answer
+
+    async def _sweep(self) -> None:
+        """End the lookups whose time is over, until none is left."""
+        while self._by_age:
+            await trio.sleep(min(SWEEP, self._timeout))
+            now = trio.current_time()
+            while self._by_age and (self._by_age[0].abandoned or self._by_age[0].until <= now):
+                _wake(self._by_age.popleft(), outcome.Error(WaitedTooLong()))
 
     async def _run(self) -> None:
         """Ask until nobody waits."""

@@ -41,7 +41,10 @@ def run(settings: Settings, log: Log) -> None:
         if who is not None:
             drop(who)
         log.info("starting", pid=os.getpid(), uid=os.getuid(), max_files=files)
-        trio.run(_serve, settings, sockets, log)
+        try:
+            trio.run(_serve, settings, sockets, log)
+        finally:
+            log.sink.later = None
         log.info("stopped")
         log.sink.flush()
 
@@ -56,6 +59,7 @@ def _owned(place: UnixPlace | TcpPlace, who: Identity | None) -> UnixPlace | Tcp
 async def _serve(settings: Settings, sockets: Sequence[socket.socket], log: Log) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with authenticator(settings, log) as door, trio.open_nursery() as nursery:
+            log.sink.later = trio.lowlevel.current_trio_token().run_sync_soon
             nursery.start_soon(_flush_regularly, log)
             async with trio.open_nursery() as accepting:
                 for listen, sock in zip(settings.listen, sockets, strict=True):

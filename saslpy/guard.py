@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import trio
 
 from .backend import BatchStore, Probe, Sampling, Store, Verifier
-from .coalesce import Coalescer, TooManyWaiting
+from .coalesce import Coalescer, TooManyWaiting, WaitedTooLong
 from .health import Health
 from .model import Account, Login, Reason, Refusal
 
@@ -50,7 +50,9 @@ class Guarded:
             raise TypeError(f"backend {name}: {type(backend).__name__} has neither lookup() nor verify()")
         self._limiter = trio.CapacityLimiter(THREADS)
         self._coalescer = (
-            Coalescer(self._ask_many, _again, nursery, PARALLEL_LOOKUPS) if isinstance(backend, BatchStore) else None
+            Coalescer(self._ask_many, _again, nursery, timeout, PARALLEL_LOOKUPS)
+            if isinstance(backend, BatchStore)
+            else None
         )
 
     @classmethod
@@ -66,11 +68,10 @@ class Guarded:
         if self._coalescer is None:
             return _account_or_none(await self._call(self.backend.lookup, login), self.name)
         try:
-            with trio.fail_after(self.timeout):
-                return await self._coalescer.lookup(login)
+            return await self._coalescer.lookup(login)
         except TooManyWaiting:
             raise BackendFailed(Reason.OVERLOAD, "too many lookups are waiting") from None
-        except trio.TooSlowError:
+        except WaitedTooLong:
             raise BackendFailed(Reason.TIMEOUT, self._too_slow()) from None
 
     async def verify(self, login: Login, password: str) -> Account | Refusal:

@@ -20,8 +20,8 @@ import trio
 MAX_WAITING = 1024
 """Jobs in the queue before a further one is refused."""
 
-REPORT_AFTER = 0.001
-"""Seconds that a thread may gather results of cheap hashes before it reports them."""
+REPORT_AFTER = 0.005
+"""Seconds that a thread may gather results before it reports them, while jobs wait for every thread."""
 
 
 class Overloaded(Exception):

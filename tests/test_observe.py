@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shlex
+from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,7 +80,7 @@ def test_time_does_not_go_back_within_a_second() -> None:
     assert timestamp(0.5) == "1970-01-01T00:00:00.500Z"
 
 
-def test_a_reader_that_stalls_stops_nothing_and_is_told_what_it_missed(monkeypatch: object) -> None:
+def test_a_reader_that_stalls_stops_nothing_and_is_told_what_it_missed() -> None:
     read, write = os.pipe()
     try:
         sink = Sink(write)
@@ -92,6 +93,8 @@ def test_a_reader_that_stalls_stops_nothing_and_is_told_what_it_missed(monkeypat
             data += os.read(read, 1 << 20)
         log.info("last")
         os.set_blocking(read, False)
+        while not sink.flush():
+            data += os.read(read, 1 << 20)
         data += os.read(read, 1 << 20)
     finally:
         os.close(read)
@@ -128,3 +131,19 @@ def test_lines_of_libraries_come_as_events() -> None:
     logger.warning("%s is odd", "this")
     logger.info("not told")
     assert [line.split("event=")[1] for line in lines] == ['library logger=driver message="this is odd"']
+
+
+def test_lines_of_one_pass_are_written_together() -> None:
+    read, write = os.pipe()
+    sink = Sink(write)
+    due: list[Callable[[], object]] = []
+    sink.later = due.append
+    for _ in range(3):
+        sink.write("x")
+    assert len(due) == 1
+    due.pop()()
+    assert os.read(read, 100) == b"x\nx\nx\n"
+    sink.write("y")
+    assert len(due) == 1
+    os.close(read)
+    os.close(write)

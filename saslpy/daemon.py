@@ -45,8 +45,8 @@ def run(settings: Settings, log: Log) -> None:
             trio.run(_serve, settings, sockets, log)
         finally:
             log.sink.later = None
+            log.sink.flush()
         log.info("stopped")
-        log.sink.flush()
 
 
 def _owned(place: UnixPlace | TcpPlace, who: Identity | None) -> UnixPlace | TcpPlace:

@@ -17,7 +17,7 @@ from .sink import Sink
 
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-_PLAIN = re.compile(r"[!#-<>-\[\]-~]+\Z")  # printable ASCII without blank, quote, = and backslash
+_PLAIN = re.compile(r"[!#-<>-\[\]-~]*\Z")  # printable ASCII without blank, quote, = and backslash
 
 Format = Literal["logfmt", "json"]
 
@@ -72,14 +72,10 @@ class Log:
 
 def logfmt(fields: dict[str, Any]) -> str:
     """``key=value key="a value"``; an empty value is ``-``."""
-    return " ".join([f"{key}={_logfmt_value(value)}" for key, value in fields.items()])
-
-
-def _logfmt_value(value: Any) -> str:
-    text = value if type(value) is str else _text(value)
-    if _PLAIN.match(text):
-        return text
-    return json.dumps(text) if text else "-"
+    texts = [value if type(value) is str else _text(value) for value in fields.values()]
+    if not _PLAIN.match("".join(texts)):  # one look at all of them: most lines need no quotes
+        texts = [text if _PLAIN.match(text) else json.dumps(text) for text in texts]
+    return " ".join([f"{key}={text or '-'}" for key, text in zip(fields, texts, strict=True)])
 
 
 def _text(value: Any) -> str:

@@ -1,176 +1,147 @@
-"""Schemes that are one digest, with or without a salt, and passwords that are stored as they are."""
+"""Plain and salted digests as Dovecot, Courier and LDAP servers store them (RFC 2307 and its offspring).
+
+``{SSHA}`` and its kin are base64 of digest and salt together: H(password + salt), salt. A digest that is cut short, or a
+salt that is not there, is never compared.
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import hmac
-import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from hmac import compare_digest
+from typing import TypeAlias
 
 from .md4 import md4
-from .md5state import hmac_md5_states
 from .secret import StoredSecret, malformed
 
-Digest = Callable[[bytes], bytes]
+Reader: TypeAlias = Callable[[bytes], StoredSecret]
+
+PLAIN_DIGESTS = {
+    "PLAIN-MD5": "md5",
+    "LDAP-MD5": "md5",
+    "SHA": "sha1",
+    "SHA256": "sha256",
+    "SHA384": "sha384",
+    "SHA512": "sha512",
+}
+
+SALTED_DIGESTS = {"SMD5": "md5", "SSHA": "sha1", "SSHA256": "sha256", "SSHA384": "sha384", "SSHA512": "sha512"}
+
+SIZES = {"md5": 16, "sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
+"""Bytes of each digest."""
 
 
-def _with(name: str) -> Digest:
-    return lambda data: hashlib.new(name, data, usedforsecurity=False).digest()
+def plain_reader(scheme: str) -> Reader:
+    """Reads the digest of the password alone."""
+    name = PLAIN_DIGESTS[scheme]
+
+    def read(raw: bytes) -> StoredSecret:
+        if len(raw) != SIZES[name]:
+            raise malformed(scheme, f"{len(raw)} bytes in place of {SIZES[name]}")
+        return StoredSecret(scheme, scheme, 0, _verify, (name, raw, b""))
+
+    return read
 
 
-MD5, SHA1, SHA256, SHA512 = map(_with, ("md5", "sha1", "sha256", "sha512"))
+def salted_reader(scheme: str) -> Reader:
+    """Reads digest and salt."""
+    name = SALTED_DIGESTS[scheme]
+    size = SIZES[name]
+
+    def read(raw: bytes) -> StoredSecret:
+        if len(raw) <= size:
+            raise malformed(scheme, f"{len(raw)} bytes, a digest of {size} and a salt are needed")
+        return StoredSecret(scheme, scheme, 0, _verify, (name, raw[:size], raw[size:]))
+
+    return read
 
 
-def decoded(data: str, encoding: str, scheme: str) -> bytes:
-    """The bytes of ``hex`` or ``b64`` text. Raises ``UnusableSecret``."""
+def _verify(data: tuple[str, bytes, bytes], password: bytes, _login: str) -> bool:
+    name, digest, salt = data
+    return compare_digest(hashlib.new(name, password + salt, usedforsecurity=False).digest(), digest)
+
+
+def read_md4(raw: bytes) -> StoredSecret:
+    """Dovecot's PLAIN-MD4."""
+    if len(raw) != 16:
+        raise malformed("PLAIN-MD4", f"{len(raw)} bytes in place of 16")
+    return StoredSecret("PLAIN-MD4", "PLAIN-MD4", 0, _verify_md4, raw)
+
+
+def _verify_md4(raw: bytes, password: bytes, _login: str) -> bool:
+    return compare_digest(md4(password), raw)
+
+
+def read_nt(raw: bytes) -> StoredSecret:
+    """The NT hash: MD4 of the password in UTF-16."""
+    if len(raw) != 16:
+        raise malformed("NTLM", f"{len(raw)} bytes in place of 16")
+    return StoredSecret("NTLM", "NTLM", 0, _verify_nt, raw)
+
+
+def _verify_nt(raw: bytes, password: bytes, _login: str) -> bool:
     try:
-        if encoding == "hex":
-            return bytes.fromhex(data)
-        return base64.b64decode(data + "=" * (-len(data) % 4), validate=True)
-    except (ValueError, binascii.Error):
-        raise malformed(scheme) from None
+        text = password.decode("utf-8")
+    except UnicodeDecodeError:  # no NT system could have hashed it
+        return False
+    return compare_digest(md4(text.encode("utf-16-le")), raw)
 
 
-@dataclass(frozen=True, slots=True)
-class Plain:
-    """``digest(password)`` in hex or base64, of exactly ``size`` bytes."""
-
-    digest: Digest
-    size: int
-    encoding: str
-
-    def read(self, scheme: str, data: str, encoding: str) -> StoredSecret:
-        """The secret of stored data."""
-        wanted = decoded(data, encoding or self.encoding, scheme)
-        if len(wanted) != self.size:
-            raise malformed(scheme, f"{len(wanted)} bytes, not {self.size}")
-        return _secret(scheme, lambda password, _login: hmac.compare_digest(self.digest(password), wanted))
-
-    def make(self, password: bytes, _login: str) -> str:
-        """Data to store."""
-        return encoded(self.digest(password), self.encoding)
+def read_digest_md5(raw: bytes) -> StoredSecret:
+    """Dovecot's DIGEST-MD5: MD5 of user:realm:password (RFC 2831's A1 without its nonces)."""
+    if len(raw) != 16:
+        raise malformed("DIGEST-MD5", f"{len(raw)} bytes in place of 16")
+    return StoredSecret("DIGEST-MD5", "DIGEST-MD5", 0, _verify_digest_md5, raw)
 
 
-@dataclass(frozen=True, slots=True)
-class Salted:
-    """``digest(password + salt) + salt`` in base64: the digest has ``size`` bytes, the rest is the salt."""
-
-    digest: Digest
-    size: int
-
-    def read(self, scheme: str, data: str, encoding: str) -> StoredSecret:
-        """The secret of stored data."""
-        raw = decoded(data, encoding or "b64", scheme)
-        if len(raw) <= self.size:
-            raise malformed(scheme, "there is no salt behind the digest")
-        wanted, salt = raw[: self.size], raw[self.size :]
-        return _secret(scheme, lambda password, _login: hmac.compare_digest(self.digest(password + salt), wanted))
-
-    def make(self, password: bytes, _login: str) -> str:
-        """Data to store."""
-        salt = secrets.token_bytes(8)
-        return encoded(self.digest(password + salt) + salt, "b64")
+def digest_md5(login: str, password: bytes) -> bytes:
+    """The stored form. The realm is what follows the last @ of the login, as Dovecot has it."""
+    user, at, realm = login.rpartition("@")
+    if not at:
+        user, realm = login, ""
+    text = f"{user}:{realm}:".encode("utf-8", "surrogatepass") + password
+    return hashlib.new("md5", text, usedforsecurity=False).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class Clear:
-    """The password itself; ``encoding`` is empty unless the scheme's name says one."""
-
-    def read(self, scheme: str, data: str, encoding: str) -> StoredSecret:
-        """The secret of stored data."""
-        raw = decoded(data, encoding, scheme) if encoding else data.encode("utf-8", "surrogateescape")
-        if not raw:
-            raise malformed(scheme, "the stored password is empty")
-        return _secret(scheme, lambda password, _login: hmac.compare_digest(password, raw))
-
-    def make(self, password: bytes, _login: str) -> str:
-        """Data to store."""
-        return password.decode("utf-8", "surrogateescape")
+def _verify_digest_md5(raw: bytes, password: bytes, login: str) -> bool:
+    return compare_digest(digest_md5(login, password), raw)
 
 
-@dataclass(frozen=True, slots=True)
-class DigestMd5:
-    """DIGEST-MD5's ``md5(user:realm:password)`` in hex (RFC 2831, 2.1.2.1); user and realm are the login's parts."""
-
-    def read(self, scheme: str, data: str, encoding: str) -> StoredSecret:
-        """The secret of stored data."""
-        wanted = decoded(data, encoding or "hex", scheme)
-        if len(wanted) != 16:
-            raise malformed(scheme)
-        return _secret(scheme, lambda password, login: hmac.compare_digest(self._digest(password, login), wanted))
-
-    def make(self, password: bytes, login: str) -> str:
-        """Data to store. Raises ``ValueError`` without a login."""
-        if not login:
-            raise ValueError("DIGEST-MD5 depends on the login; say which (--login joe@example.org)")
-        return self._digest(password, login).hex()
-
-    @staticmethod
-    def _digest(password: bytes, login: str) -> bytes:
-        user, _, realm = login.rpartition("@") if "@" in login else (login, "", "")
-        return MD5(f"{user}:{realm}:".encode() + password)
+def read_mysql41(raw: bytes) -> StoredSecret:
+    """MySQL's PASSWORD() since 4.1: SHA-1 twice."""
+    if len(raw) != 20:
+        raise malformed("MYSQL41", f"{len(raw)} bytes in place of 20")
+    return StoredSecret("MYSQL41", "MYSQL41", 0, _verify_mysql41, raw)
 
 
-@dataclass(frozen=True, slots=True)
-class CramMd5:
-    """The two MD5 states of HMAC-MD5 keyed with the password, outer and inner, 64 hex digits (Dovecot's CRAM-MD5)."""
-
-    def read(self, scheme: str, data: str, encoding: str) -> StoredSecret:
-        """The secret of stored data."""
-        wanted = decoded(data, encoding or "hex", scheme)
-        if len(wanted) != 32:
-            raise malformed(scheme)
-        return _secret(scheme, lambda password, _login: hmac.compare_digest(hmac_md5_states(password), wanted))
-
-    def make(self, password: bytes, _login: str) -> str:
-        """Data to store."""
-        return hmac_md5_states(password).hex()
+def mysql41(password: bytes) -> bytes:
+    """What MySQL prints as ``*HEX40``."""
+    return hashlib.sha1(hashlib.sha1(password, usedforsecurity=False).digest(), usedforsecurity=False).digest()
 
 
-def _mysql41(password: bytes) -> bytes:
-    return SHA1(SHA1(password))
+def _verify_mysql41(raw: bytes, password: bytes, _login: str) -> bool:
+    return compare_digest(mysql41(password), raw)
 
 
-def _mysql323(password: bytes) -> bytes:
-    """OLD_PASSWORD of MySQL before 4.1: blanks and tabs do not count."""
+def read_mysql323(raw: bytes) -> StoredSecret:
+    """MySQL's OLD_PASSWORD()."""
+    if len(raw) != 8:
+        raise malformed("MYSQL323", f"{len(raw)} bytes in place of 8")
+    return StoredSecret("MYSQL323", "MYSQL323", 0, _verify_mysql323, raw)
+
+
+def mysql323(password: bytes) -> bytes:
+    """What MySQL before 4.1 prints as 16 hex digits: two sums of 31 bits; blanks and tabs do not count."""
     first, second, add = 1345345333, 0x12345671, 7
     for byte in password:
         if byte in b" \t":
             continue
-        first = (first ^ (((first & 63) + add) * byte + (first << 8))) & 0xFFFFFFFFFFFFFFFF
-        second = (second + ((second << 8) ^ first)) & 0xFFFFFFFFFFFFFFFF
+        first ^= ((first & 63) + add) * byte + (first << 8) & 0xFFFFFFFFFFFFFFFF
+        second += (second << 8) ^ first
+        second &= 0xFFFFFFFFFFFFFFFF
         add += byte
-    return (first & 0x7FFFFFFF).to_bytes(4, "big") + (second & 0x7FFFFFFF).to_bytes(4, "big")
+    return ((first & 0x7FFFFFFF) << 32 | second & 0x7FFFFFFF).to_bytes(8, "big")
 
 
-Reader = Plain | Salted | Clear | DigestMd5 | CramMd5
-
-READERS: dict[str, Reader] = {
-    "PLAIN": Clear(),
-    "PLAIN-MD5": Plain(MD5, 16, "hex"),
-    "PLAIN-MD4": Plain(md4, 16, "hex"),
-    "LDAP-MD5": Plain(MD5, 16, "b64"),
-    "SHA": Plain(SHA1, 20, "b64"),
-    "SHA256": Plain(SHA256, 32, "b64"),
-    "SHA512": Plain(SHA512, 64, "b64"),
-    "SMD5": Salted(MD5, 16),
-    "SSHA": Salted(SHA1, 20),
-    "SSHA256": Salted(SHA256, 32),
-    "SSHA512": Salted(SHA512, 64),
-    "DIGEST-MD5": DigestMd5(),
-    "CRAM-MD5": CramMd5(),
-    "MYSQL41": Plain(_mysql41, 20, "hex"),
-    "MYSQL323": Plain(_mysql323, 8, "hex"),
-}
-
-
-def encoded(raw: bytes, encoding: str) -> str:
-    """Text of bytes."""
-    return raw.hex() if encoding == "hex" else base64.b64encode(raw).decode()
-
-
-def _secret(scheme: str, matches: Callable[[bytes, str], bool]) -> StoredSecret:
-    return StoredSecret(scheme, scheme, 0, matches)
+def _verify_mysql323(raw: bytes, password: bytes, _login: str) -> bool:
+    return compare_digest(mysql323(password), raw)

@@ -1,45 +1,85 @@
-"""MD5's inner state (RFC 1321), which hashlib does not show and Dovecot's CRAM-MD5 scheme stores."""
+"""HMAC-MD5 from stored contexts, for CRAM-MD5 without the cleartext (RFC 2195, RFC 1321).
+
+Dovecot's ``{CRAM-MD5}`` (also called HMAC-MD5) keeps the two MD5 states after the key's padded block: the outer, then
+the inner one, in hex. hashlib cannot start from a state, so the block function is here; a block takes 0.1 ms.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import struct
+from dataclasses import dataclass, field
+from hmac import compare_digest
 
-_SHIFTS = ((7, 12, 17, 22), (5, 9, 14, 20), (4, 11, 16, 23), (6, 10, 15, 21))
-_SINES = tuple(int(abs(math.sin(number + 1)) * 2**32) for number in range(64))
-_START = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476)
-_MASK = 0xFFFFFFFF
+from .secret import StoredSecret, malformed
 
-
-def state_after_block(block: bytes) -> bytes:
-    """The 16 bytes of state after the first 64 bytes of a message."""
-    words = struct.unpack("<16I", block)
-    a, b, c, d = _START
-    for number in range(64):
-        mixed, index = _round(number, b, c, d)
-        total = (a + mixed + _SINES[number] + words[index]) & _MASK
-        shift = _SHIFTS[number // 16][number % 4]
-        a, b, c, d = d, (b + (total << shift | total >> (32 - shift))) & _MASK, b, c
-    return struct.pack("<4I", *((old + new) & _MASK for old, new in zip(_START, (a, b, c, d), strict=True)))
+WORD = 0xFFFFFFFF
+START = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476)
+SINES = [int(abs(math.sin(step + 1)) * 2**32) for step in range(64)]
+SHIFTS = [turn for row in ((7, 12, 17, 22), (5, 9, 14, 20), (4, 11, 16, 23), (6, 10, 15, 21)) for turn in row * 4]
+WORDS = [(step * (1, 5, 3, 7)[step // 16] + (0, 1, 5, 0)[step // 16]) % 16 for step in range(64)]
 
 
-def _round(number: int, b: int, c: int, d: int) -> tuple[int, int]:
-    """The mixed word and the index of the message word for one of the 64 steps."""
-    if number < 16:
-        return (b & c) | (~b & _MASK & d), number
-    if number < 32:
-        return (d & b) | (~d & _MASK & c), (5 * number + 1) % 16
-    if number < 48:
-        return b ^ c ^ d, (3 * number + 5) % 16
-    return c ^ (b | (~d & _MASK)), 7 * number % 16
+@dataclass(frozen=True, slots=True)
+class Contexts:
+    """The MD5 states of a key, 16 bytes each: enough to answer any CRAM-MD5 challenge."""
+
+    outer: bytes = field(repr=False)
+    inner: bytes = field(repr=False)
 
 
-def hmac_md5_states(key: bytes) -> bytes:
-    """The states of HMAC-MD5's outer and inner hash once the key's block has gone in (RFC 2104)."""
-    if len(key) > 64:
-        key = hashlib.md5(key, usedforsecurity=False).digest()
-    block = key.ljust(64, b"\0")
-    return state_after_block(bytes(byte ^ 0x5C for byte in block)) + state_after_block(
-        bytes(byte ^ 0x36 for byte in block)
-    )
+def block(state: bytes, data: bytes) -> bytes:
+    """The state after one block of 64 bytes (RFC 1321, 3.4)."""
+    start = struct.unpack("<4I", state)
+    words = struct.unpack("<16I", data)
+    a, b, c, d = start
+    for step in range(64):
+        match step >> 4:
+            case 0:
+                mixed = b & c | ~b & d
+            case 1:
+                mixed = d & b | ~d & c
+            case 2:
+                mixed = b ^ c ^ d
+            case _:
+                mixed = c ^ (b | ~d & WORD)
+        turned = a + (mixed & WORD) + SINES[step] + words[WORDS[step]] & WORD
+        turn = SHIFTS[step]
+        a, d, c, b = d, c, b, b + (turned << turn | turned >> 32 - turn) & WORD
+    return struct.pack("<4I", *(before + after & WORD for before, after in zip(start, (a, b, c, d), strict=True)))
+
+
+def finish(state: bytes, seen: int, data: bytes) -> bytes:
+    """The digest of a message of which ``seen`` bytes (whole blocks) are in the state, and ``data`` follows."""
+    length = seen + len(data)
+    padded = data + b"\x80" + bytes(-(length + 9) % 64) + struct.pack("<Q", length * 8)
+    for place in range(0, len(padded), 64):
+        state = block(state, padded[place : place + 64])
+    return state
+
+
+def contexts(password: bytes) -> Contexts:
+    """The states that a password leads to (RFC 2104: a key above 64 bytes is hashed first)."""
+    key = hashlib.new("md5", password, usedforsecurity=False).digest() if len(password) > 64 else password
+    padded = key.ljust(64, b"\0")
+    start = struct.pack("<4I", *START)
+    outer, inner = (block(start, bytes(byte ^ pad for byte in padded)) for pad in (0x5C, 0x36))
+    return Contexts(outer, inner)
+
+
+def hmac_md5(key: Contexts, message: bytes) -> bytes:
+    """HMAC-MD5 of a message, 16 bytes."""
+    return finish(key.outer, 64, finish(key.inner, 64, message))
+
+
+def read(raw: bytes) -> StoredSecret:
+    """The 32 bytes of a ``{CRAM-MD5}`` secret."""
+    if len(raw) != 32:
+        raise malformed("CRAM-MD5", f"{len(raw)} bytes in place of 32")
+    return StoredSecret("CRAM-MD5", "CRAM-MD5", 0, _verify, Contexts(raw[:16], raw[16:]))
+
+
+def _verify(stored: Contexts, password: bytes, _login: str) -> bool:
+    made = contexts(password)
+    return compare_digest(made.outer + made.inner, stored.outer + stored.inner)

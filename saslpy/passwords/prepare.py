@@ -1,49 +1,51 @@
-"""SASLprep (RFC 4013): one form for passwords that look the same and are typed on different systems."""
+"""A password as the bytes that may have been hashed: as it was sent, and as SASLprep would have it (RFC 4013)."""
 
 from __future__ import annotations
 
-import stringprep
-import unicodedata
-
-_PROHIBITED = (
-    stringprep.in_table_c12,
-    stringprep.in_table_c21_c22,
-    stringprep.in_table_c3,
-    stringprep.in_table_c4,
-    stringprep.in_table_c5,
-    stringprep.in_table_c6,
-    stringprep.in_table_c7,
-    stringprep.in_table_c8,
-    stringprep.in_table_c9,
-)
-
-
-def saslprep(text: str) -> str | None:
-    """The prepared form, None where there is none. Unassigned characters are let through, as in a query (2.5)."""
-    mapped = "".join(
-        " " if stringprep.in_table_c12(char) else char for char in text if not stringprep.in_table_b1(char)
-    )
-    prepared = unicodedata.normalize("NFKC", mapped)
-    if not prepared or any(prohibited(char) for char in prepared for prohibited in _PROHIBITED):
-        return None
-    return prepared if _one_direction(prepared) else None
-
-
-def _one_direction(text: str) -> bool:
-    """The rule on bidirectional text (RFC 3454, 6)."""
-    right = [stringprep.in_table_d1(char) for char in text]
-    if not any(right):
-        return True
-    return right[0] and right[-1] and not any(stringprep.in_table_d2(char) for char in text)
+__all__ = ["candidates", "saslprep"]
 
 
 def candidates(password: str) -> tuple[bytes, ...]:
-    """The byte strings that a password may have been stored as: as typed, then prepared, if that differs."""
-    raw = password.encode("utf-8", "surrogateescape")
+    """The bytes to try, in order; mostly one. The string is UTF-8 decoded with ``surrogateescape``.
+
+    As it was sent comes first. A name typed on a Mac comes decomposed, and one from a phone composed, so for a password
+    that is not ASCII the prepared form follows where it differs. Empty when the string is no text at all.
+    """
     if password.isascii():
-        return (raw,)
+        return (password.encode("ascii"),)
+    try:
+        raw = password.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return ()
     prepared = saslprep(password)
-    if prepared is None:
+    if not prepared or prepared == password:
         return (raw,)
-    second = prepared.encode()
-    return (raw,) if second == raw else (raw, second)
+    return (raw, prepared.encode("utf-8"))
+
+
+def saslprep(text: str) -> str | None:
+    """RFC 4013 with unassigned code points allowed (Unicode after 3.2), or None where it prohibits the text."""
+    import stringprep as tables
+    from unicodedata import ucd_3_2_0
+
+    mapped = (" " if tables.in_table_c12(sign) else sign for sign in text if not tables.in_table_b1(sign))
+    prepared = ucd_3_2_0.normalize("NFKC", "".join(mapped))
+    prohibited = (
+        tables.in_table_c12,
+        tables.in_table_c21_c22,
+        tables.in_table_c3,
+        tables.in_table_c4,
+        tables.in_table_c5,
+        tables.in_table_c6,
+        tables.in_table_c7,
+        tables.in_table_c8,
+        tables.in_table_c9,
+    )
+    if any(test(sign) for sign in prepared for test in prohibited):
+        return None
+    right_to_left = [tables.in_table_d1(sign) for sign in prepared]
+    if any(right_to_left):  # RFC 3454, 6: no mixture, and such a character at both ends
+        mixed = any(tables.in_table_d2(sign) for sign in prepared)
+        if mixed or not (right_to_left[0] and right_to_left[-1]):
+            return None
+    return prepared

@@ -27,7 +27,7 @@ async def authenticator(settings: Settings, log: Log) -> AsyncIterator[Authentic
         pool = await stack.enter_async_context(
             HashPool.running(auth.passwords.threads or None, auth.passwords.memory_mib or None)
         )
-        checker = Checker(pool, log, frozenset(name.upper() for name in auth.passwords.forbid))
+        checker = Checker(pool, log, auth.passwords.forbidden)
         health = Health(log)
         links = {
             backend.name: await stack.enter_async_context(link(backend, health)) for backend in settings.used_backends

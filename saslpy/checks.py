@@ -7,7 +7,6 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import passwords
 from .privileges import PrivilegeError, identity
 from .servers.sockets import ListenError, UnixPlace, group_id, user_id
 from .settings import Settings
@@ -25,9 +24,6 @@ def faults(settings: Settings) -> Iterator[Told]:
         place = listen.place
         if isinstance(place, UnixPlace):
             yield from _place_faults(f"listen[{number}]", place)
-    for name in settings.auth.passwords.forbid:
-        if name.upper() not in passwords.KNOWN:
-            yield "auth.passwords.forbid", f"{name!r} is no scheme; `saslpy hash --list` shows them"
 
 
 def _place_faults(path: str, place: UnixPlace) -> Iterator[Told]:

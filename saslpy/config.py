@@ -76,8 +76,8 @@ class Reader:
         try:
             return kind(**values)
         except ValueError as error:
-            named = re.match(r"([a-z_][a-z0-9_]*(?:\.[^:]*)?): (.*)", str(error), re.DOTALL)
-            if named and named[1].partition(".")[0] in hints_of(kind):
+            named = re.match(r"([a-z_][a-z0-9_]*(?:[.\[][^:]*)?): (.*)", str(error), re.DOTALL)
+            if named and re.split(r"[.\[]", named[1])[0] in hints_of(kind):
                 self.fault(_join(path, named[1]), named[2])
             else:
                 self.fault(path, str(error))

@@ -15,6 +15,7 @@ from .backend import Plugin
 from .config import ConfigError, Reader, guess, hints_of
 from .names import RealmJoin
 from .observe.log import Format, Level
+from .passwords import scheme_named
 from .servers.sockets import MAX_PATH, TcpPlace, UnixPlace
 
 DEFAULT_PATH = Path("/etc/saslpy/saslpy.toml")
@@ -69,6 +70,14 @@ class PasswordSettings:
         for key in ("threads", "memory_mib"):
             if getattr(self, key) < 0:
                 raise ValueError(f"{key}: is negative")
+        for number, name in enumerate(self.forbid):
+            if scheme_named(name) is None:
+                raise ValueError(f"forbid[{number}]: {name!r} is no scheme; `saslpy hash --list` shows the usual ones")
+
+    @property
+    def forbidden(self) -> frozenset[str]:
+        """The canonical names of the forbidden schemes."""
+        return frozenset(scheme for name in self.forbid if (scheme := scheme_named(name)) is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

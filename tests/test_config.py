@@ -69,6 +69,7 @@ def test_a_good_one(tmp_path: Path) -> None:
         ("[backend.local]", '[backend.local]\naccount.home = "/srv/{user}"', "account.home: a template may hold"),
         ("[backend.local]", "[backend.local]\naccount.hom = 1", "backend.local.account.hom: unknown key; did you mean"),
         ("[auth]", '[auth]\nroute = [{ chain = ["local"] }]', "auth.route[0]: needs domains, services or both"),
+        ("[auth]", '[auth]\npasswords.forbid = ["PLAIN", "CRYPT"]', "auth.passwords.forbid[1]: 'CRYPT' is no scheme"),
         ("[auth]", "[auth", "line 2"),
         (GOOD, "", "listen: there is none"),
     ],
@@ -105,3 +106,9 @@ def test_a_missing_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     text = GOOD.replace('"static"', '"mysql"')
     assert "pip install 'saslpy[mysql]'" in faults(tmp_path, text)[0]
+
+
+def test_a_scheme_is_forbidden_under_any_of_its_names(tmp_path: Path) -> None:
+    path = tmp_path / "saslpy.toml"
+    path.write_text(GOOD.replace("[auth]", '[auth]\npasswords.forbid = ["cleartext", "SHA1"]'))
+    assert load(path).auth.passwords.forbidden == {"PLAIN", "SHA"}

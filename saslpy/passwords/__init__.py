@@ -10,7 +10,7 @@ from __future__ import annotations
 from . import libcrypt
 from .parsing import parse
 from .prepare import candidates
-from .readers import KNOWN
+from .readers import KNOWN, scheme_named
 from .schemes import SCHEMES, make, weak
 from .secret import Fault, StoredSecret, UnusableSecret
 
@@ -23,6 +23,7 @@ __all__ = [
     "candidates",
     "make",
     "parse",
+    "scheme_named",
     "warm_up",
     "weak",
 ]

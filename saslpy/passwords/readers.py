@@ -152,3 +152,10 @@ TAIL = ("CTA-PBKDF2-SHA1", "DLITZ-PBKDF2-SHA1", "GRUB-PBKDF2-SHA512", "FSHP")
 
 KNOWN = frozenset({*NAMES, *TAIL}) - set(ALIASES) - {"CRYPT", "MD5"}
 """Every name that a parsed secret's ``scheme`` may have."""
+
+
+def scheme_named(name: str) -> str | None:
+    """The one scheme that a name or another name of it stands for; None for none, and for those that are several."""
+    upper = name.upper()
+    scheme = ALIASES.get(upper, upper)
+    return scheme if scheme in KNOWN else None

@@ -6,7 +6,6 @@ or backend can forget them.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -104,10 +103,8 @@ class Authenticator:
     async def _judge(self, login: Login, password: str, origin: Origin) -> Verdict:
         try:
             return await self._chain(login, origin).verify(login, password, origin)
-        except Exception as error:  # a fault of ours, told with its place but without any value
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            where = f"{place.filename.rpartition('/')[2]}:{place.lineno} {place.name}"
-            self._log.error("internal-error", where=where, detail=type(error).__name__)
+        except Exception as error:  # backends are guarded, so this is a fault of ours
+            self._log.fault(error)
             return Defer(Reason.INTERNAL, detail=describe(error) if isinstance(error, OSError) else "")
 
     def _chain(self, login: Login, origin: Origin) -> Chain:

@@ -38,8 +38,7 @@ class Checker:
 
     async def pretend(self, password: str, usual: Usual) -> None:
         """Spend the time that a check of the store's usual kind takes."""
-        if (secret := usual.secret()) is not None:
-            await self._any([secret], passwords.candidates(password), "")
+        await self._any([usual.secret()], passwords.candidates(password), "")
 
     async def _any(self, secrets: Sequence[StoredSecret], tries: Sequence[bytes], login: str) -> bool:
         def work() -> bool:
@@ -71,7 +70,7 @@ class Usual:
 
     def __init__(self, default_scheme: str = "CRYPT") -> None:
         self.default_scheme = default_scheme
-        self._seen: dict[str, tuple[int, StoredSecret]] = {}
+        self._seen: dict[str, int] = {}
         self._most = 0
         self._usual: StoredSecret | None = None
 
@@ -84,8 +83,7 @@ class Usual:
         """Count a secret. The last of the commonest kind is kept: to check it costs just what a real login costs."""
         if secret.kind not in self._seen and len(self._seen) >= MAX_KINDS:
             return
-        count = self._seen.get(secret.kind, (0, secret))[0] + 1
-        self._seen[secret.kind] = (count, secret)
+        count = self._seen[secret.kind] = self._seen.get(secret.kind, 0) + 1
         if count >= self._most:
             self._most, self._usual = count, secret
 
@@ -96,7 +94,7 @@ class Usual:
         except UnusableSecret:
             return
 
-    def secret(self) -> StoredSecret | None:
+    def secret(self) -> StoredSecret:
         """A secret of the usual kind; before one is known, one of an ordinary kind that nobody knows."""
         return self._usual or _fallback()
 

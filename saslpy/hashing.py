@@ -49,7 +49,6 @@ class HashPool:
         self.memory = memory
         self._queue: deque[_Job] = deque()
         self._free_memory = memory
-        self._running = 0
         self._stopping = False
         self._condition = threading.Condition()
         self._token: trio.lowlevel.TrioToken | None = None

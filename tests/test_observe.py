@@ -147,3 +147,15 @@ def test_lines_of_one_pass_are_written_together() -> None:
     assert len(due) == 1
     os.close(read)
     os.close(write)
+
+
+def test_a_fault_of_ours_is_told_by_its_place_and_not_by_what_it_says() -> None:
+    log, lines = list_log()
+    try:
+        raise KeyError("the password")
+    except KeyError as error:
+        log.fault(error, listen="mux")
+    assert "event=internal-error listen=mux where=" in lines[0]
+    assert "test_observe.py:" in lines[0]
+    assert lines[0].endswith(" detail=KeyError")
+    assert "the password" not in lines[0]

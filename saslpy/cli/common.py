@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..settings import BackendSettings, Settings
@@ -139,9 +139,3 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str] = ()) -> str:
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
     print(json.dumps(value, indent=2, default=str))
-
-
-def fail(message: str, status: int = 1) -> NoReturn:
-    """Tell a fault and end."""
-    tell(message)
-    sys.exit(status)

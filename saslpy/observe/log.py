@@ -10,6 +10,7 @@ import json
 import logging
 import re
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -54,6 +55,12 @@ class Log:
     def error(self, event: str, /, **fields: Any) -> None:
         """Something does not work."""
         self._event("error", event, fields)
+
+    def fault(self, error: Exception, /, **fields: Any) -> None:
+        """A fault of ours, told with its place and its type, but without any value: a message could show data."""
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{place.filename.rpartition('/')[2]}:{place.lineno} {place.name}"
+        self._event("error", "internal-error", {**fields, "where": where, "detail": type(error).__name__})
 
     def audit(self, fields: dict[str, Any]) -> None:
         """One login attempt: written whatever the level, unless audit lines are off altogether."""

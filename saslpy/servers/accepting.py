@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import socket
-import traceback
 from typing import Generic, Protocol, TypeVar
 
 import trio
@@ -69,7 +68,7 @@ class AcceptLoop(Generic[C]):
         try:
             begun = self._server.begin(connection)
         except Exception as error:
-            self._fault(error)
+            self._log.fault(error, listen=self._name)
             begun = None
         if begun is None:
             connection.close()
@@ -81,7 +80,7 @@ class AcceptLoop(Generic[C]):
         try:
             await self._server.serve(begun)
         except Exception as error:  # a fault of ours ends this connection, not the daemon
-            self._fault(error)
+            self._log.fault(error, listen=self._name)
         finally:
             self.open -= 1
             connection.close()
@@ -92,8 +91,3 @@ class AcceptLoop(Generic[C]):
         self.refused += 1
         if self.refused & (self.refused - 1) == 0:  # told at 1, 2, 4, 8 …
             self._log.error("too-many-connections", listen=self._name, limit=self._most, count=self.refused)
-
-    def _fault(self, error: Exception) -> None:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{place.filename.rpartition('/')[2]}:{place.lineno} {place.name}"
-        self._log.error("internal-error", listen=self._name, where=where, detail=type(error).__name__)

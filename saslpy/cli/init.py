@@ -67,10 +67,10 @@ def _write_new(path: Path, text: str) -> None:
 
 
 def _create_store(config: Path) -> None:
+    from .stores import with_backend  # now: once root's rights are gone, we may not be able to read it any more
+
     settings = settings_or_exit(argparse.Namespace(config=str(config)))
     backend = settings.backends["local"]
     places = [backend.config.path, *(listen.path for listen in settings.listen if listen.path is not None)]
     become_daemon_user(settings, [backend], places)
-    from .stores import with_backend
-
     with_backend(backend, lambda store: store.create())

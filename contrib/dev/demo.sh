@@ -15,11 +15,16 @@ else
     # the path of a unix socket has 107 bytes at most
     [ ${#folder} -le 90 ] || folder=${XDG_RUNTIME_DIR:-/tmp}/saslpy-demo-$root
 fi
+# testsaslauthd, for the first of the commands below; a demo goes on without it
+[ -x /usr/sbin/testsaslauthd ] || sh contrib/dev/packages.sh 'so there is no testsaslauthd yet' sasl2-bin || :
+
 config=$folder/saslpy.toml
 mkdir -p "$folder"
 [ -O "$folder" ] || { echo "$folder belongs to somebody else; remove it first" >&2; exit 1; }
 
-if [ ! -e "$config" ]; then
+# the password is written last: without it, an earlier start was cut short
+if [ ! -e "$folder/password" ]; then
+    rm -rf "$config" "$folder/data" "$folder/run"
     "$bin/saslpy" init "$folder" ${user:+--user "$user"} >/dev/null
     password=$("$bin/python" -c 'import secrets; print(secrets.token_hex(6))')
     printf '%s' "$password" | "$bin/saslpy" user add demo@example.org --config "$config" --password-stdin >/dev/null
@@ -39,6 +44,5 @@ try in another terminal:
   $bin/saslpy user list --config $config
 
 END
-[ -x /usr/sbin/testsaslauthd ] || printf '(testsaslauthd is in the Debian package sasl2-bin: sudo apt install sasl2-bin)\n\n'
 echo "Ctrl-C ends it. What follows is its log."
 exec "$bin/saslpy" serve --config "$config"

@@ -4,40 +4,68 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
-from .authenticator import Authenticator, Bounds, Route
+from .authenticator import Authenticator, Bounds, Route, Rules
 from .chain import Chain, Link
 from .checking import Checker, Usual
 from .guard import Guarded
-from .hashing import HashPool
+from .hashing import Hashes, HashThreads, cores
+from .hashpool import HashPool
 from .health import Health
 from .names import NamePolicy
 from .observe.log import Log
+from .process import hashworker
+from .process.control import Control
+from .process.roles import Role
 from .servers.accepting import Server
 from .servers.saslauthd import MuxOptions, MuxServer
-from .settings import BackendSettings, Listen, Settings
+from .settings import BackendSettings, Listen, PasswordSettings, Settings
+
+HASH = "hash"
+"""The role of the processes that compute password hashes."""
 
 
 @asynccontextmanager
 async def authenticator(settings: Settings, log: Log) -> AsyncIterator[Authenticator]:
-    """The one door with everything behind it, as long as the block runs."""
+    """The one door with everything behind it in this process: for a command that asks once, and for tests."""
+    async with rules(settings, log, None) as made:
+        yield Authenticator(made, log)
+
+
+@asynccontextmanager
+async def rules(settings: Settings, log: Log, control: Control | None) -> AsyncIterator[Rules]:
+    """What stands behind the door, as long as the block runs. Worker processes come from ``control``, if there is one."""
     auth = settings.auth
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(
-            HashPool.running(auth.passwords.threads or None, auth.passwords.memory_mib or None)
-        )
-        checker = Checker(pool, log, auth.passwords.forbidden)
+        hashes = await stack.enter_async_context(_hashes(auth.passwords, control))
+        checker = Checker(hashes, log, auth.passwords.forbidden)
         health = Health(log)
         links = {
             backend.name: await stack.enter_async_context(link(backend, health)) for backend in settings.used_backends
         }
-        yield Authenticator(
+        yield Rules(
             _routes(settings, links, checker),
             NamePolicy(auth.default_domain.lower(), auth.realm_join),
             Bounds(auth.deadline, auth.min_seconds, auth.max_pending),
-            log,
         )
+
+
+@asynccontextmanager
+async def _hashes(passwords: PasswordSettings, control: Control | None) -> AsyncIterator[Hashes]:
+    if control is None:
+        yield HashThreads()
+        return
+    start = partial(control.start, HASH)
+    async with HashPool.running(start, passwords.processes, passwords.memory_mib) as pool:
+        yield pool
+
+
+def roles(settings: Settings) -> dict[str, Role]:
+    """The worker processes that this configuration may need."""
+    # twice as many: after a reload the old ones may still have work
+    return {HASH: Role(HASH, hashworker.serve, 2 * (settings.auth.passwords.processes or cores()))}
 
 
 @asynccontextmanager

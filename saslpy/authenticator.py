@@ -7,7 +7,7 @@ or backend can forget them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
@@ -46,18 +46,30 @@ class Bounds:
     pending: int = 1024
 
 
-class Authenticator:
-    """Answers accept, reject or defer, always within the deadline, and never raises."""
+@dataclass(slots=True, eq=False)
+class Rules:
+    """What the configuration says about logins. ``pending`` counts the requests under way that were begun by it."""
 
-    def __init__(
-        self, routes: Sequence[Route], names: NamePolicy, bounds: Bounds, log: Log, audit: Audit | None = None
-    ) -> None:
-        self._routes = tuple(routes)  # the last one takes everything
-        self._names = names
-        self._bounds = bounds
+    routes: Sequence[Route]  # the first that fits is taken, and the last one takes everything
+    names: NamePolicy
+    bounds: Bounds = field(default_factory=Bounds)
+    pending: int = 0
+
+    def chain(self, login: Login, origin: Origin) -> Chain:
+        """Who answers for a login."""
+        return next(route.chain for route in self.routes if route.takes(login, origin))
+
+
+class Authenticator:
+    """Answers accept, reject or defer, always within the deadline, and never raises.
+
+    ``rules`` may be replaced at any time: a request goes by those that were in force when it came.
+    """
+
+    def __init__(self, rules: Rules, log: Log, audit: Audit | None = None) -> None:
+        self.rules = rules
         self._log = log
         self._audit = audit or Audit(log)
-        self.pending = 0
 
     async def verify(self, given: str, realm: str, password: str, origin: Origin) -> Verdict:
         """The verdict on a name (and a realm, where the protocol has one) with a password in the clear.
@@ -65,47 +77,47 @@ class Authenticator:
         Bytes that are not UTF-8 come as surrogates. The attempt stands in the audit log when this returns.
         """
         start = trio.current_time()
-        login, fault = self._login(given, realm, password)
+        rules = self.rules
+        login, fault = _login(rules.names, given, realm, password)
         verdict: Verdict = Defer(Reason.SHUTDOWN)
-        self.pending += 1
+        rules.pending += 1
         try:
-            verdict = fault or await self._bounded(login, password, origin)
+            verdict = fault or await self._bounded(rules, login, password, origin)
             if isinstance(verdict, Reject):
-                await trio.sleep_until(start + self._bounds.min_seconds)
+                await trio.sleep_until(start + rules.bounds.min_seconds)
         finally:
-            self.pending -= 1
+            rules.pending -= 1
             self._audit.attempt(login, origin, verdict, trio.current_time() - start)
         return verdict
 
-    def _login(self, given: str, realm: str, password: str) -> tuple[Login, Reject | None]:
-        """The login that is meant, and the refusal of what no backend may be asked."""
-        try:
-            login = self._names.login(given, realm)
-        except MalformedName as fault:
-            return Login(given, given, "", given), Reject(Reason.MALFORMED, detail=str(fault))
-        if not password:
-            # never handed on: to a directory it would be an anonymous bind, which succeeds
-            return login, Reject(Reason.EMPTY_PASSWORD)
-        if "\0" in password:
-            return login, Reject(Reason.MALFORMED, detail="a NUL in the password")
-        if len(password) > MAX_PASSWORD:
-            return login, Reject(Reason.MALFORMED, detail=f"a password of over {MAX_PASSWORD} characters")
-        return login, None
-
-    async def _bounded(self, login: Login, password: str, origin: Origin) -> Verdict:
-        if self.pending > self._bounds.pending:
-            return Defer(Reason.OVERLOAD, detail=f"{self._bounds.pending} requests are under way")
+    async def _bounded(self, rules: Rules, login: Login, password: str, origin: Origin) -> Verdict:
+        bounds = rules.bounds
+        if rules.pending > bounds.pending:
+            return Defer(Reason.OVERLOAD, detail=f"{bounds.pending} requests are under way")
         verdict: Verdict | None = None
-        with trio.CancelScope(deadline=trio.current_time() + self._bounds.deadline):
-            verdict = await self._judge(login, password, origin)
-        return verdict or Defer(Reason.TIMEOUT, detail=f"no verdict in {self._bounds.deadline:g} s")
+        with trio.CancelScope(deadline=trio.current_time() + bounds.deadline):
+            verdict = await self._judge(rules, login, password, origin)
+        return verdict or Defer(Reason.TIMEOUT, detail=f"no verdict in {bounds.deadline:g} s")
 
-    async def _judge(self, login: Login, password: str, origin: Origin) -> Verdict:
+    async def _judge(self, rules: Rules, login: Login, password: str, origin: Origin) -> Verdict:
         try:
-            return await self._chain(login, origin).verify(login, password, origin)
+            return await rules.chain(login, origin).verify(login, password, origin)
         except Exception as error:  # backends are guarded, so this is a fault of ours
             self._log.fault(error)
             return Defer(Reason.INTERNAL, detail=describe(error) if isinstance(error, OSError) else "")
 
-    def _chain(self, login: Login, origin: Origin) -> Chain:
-        return next(route.chain for route in self._routes if route.takes(login, origin))
+
+def _login(names: NamePolicy, given: str, realm: str, password: str) -> tuple[Login, Reject | None]:
+    """The login that is meant, and the refusal of what no backend may be asked."""
+    try:
+        login = names.login(given, realm)
+    except MalformedName as fault:
+        return Login(given, given, "", given), Reject(Reason.MALFORMED, detail=str(fault))
+    if not password:
+        # never handed on: to a directory it would be an anonymous bind, which succeeds
+        return login, Reject(Reason.EMPTY_PASSWORD)
+    if "\0" in password:
+        return login, Reject(Reason.MALFORMED, detail="a NUL in the password")
+    if len(password) > MAX_PASSWORD:
+        return login, Reject(Reason.MALFORMED, detail=f"a password of over {MAX_PASSWORD} characters")
+    return login, None

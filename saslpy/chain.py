@@ -10,7 +10,7 @@ from typing import Literal
 from .accounts import AccountTemplate
 from .checking import Checker, Usual
 from .guard import BackendFailed, Guarded
-from .hashing import Overloaded
+from .hashing import HashingFailed, Overloaded
 from .model import Accept, Account, Defer, Login, Origin, Reason, Refusal, Reject, Verdict
 
 OnReject = Literal["stop", "next"]
@@ -54,6 +54,9 @@ class Chain:
                 continue
             except Overloaded as overload:
                 return Defer(Reason.OVERLOAD, link.name, str(overload))
+            except HashingFailed as failure:
+                doubt = doubt or Defer(Reason.HASHING_FAILED, link.name, str(failure))
+                continue
             if isinstance(answer, Accept):
                 return answer
             if answer.reason is not Reason.UNKNOWN_USER:
@@ -92,7 +95,7 @@ class Chain:
                 link.usual.saw_stored(stored)
         try:
             await self._checker.pretend(password, link.usual)
-        except Overloaded:
+        except (Overloaded, HashingFailed):
             return
 
 

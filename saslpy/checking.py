@@ -1,14 +1,17 @@
-"""A password against an account's stored secrets, in the hash pool; and the same cost for users who do not exist."""
+"""A password against an account's stored secrets, in a hash worker; and the same cost for users who do not exist."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from . import passwords
-from .hashing import HashPool
+from .hashing import Hashes, Task
 from .model import Account, Reason
 from .observe.log import Log
 from .passwords import StoredSecret, UnusableSecret
+from .passwords.limits import MAX_PASSWORD
+from .passwords.tasks import Stored
 
 FALLBACK = "SHA512-CRYPT"
 """The kind that an unknown user costs before any secret of the store has been seen."""
@@ -19,50 +22,72 @@ MAX_KINDS = 16
 class Checker:
     """Checks passwords. ``forbidden`` are scheme names that never match, whatever is stored."""
 
-    def __init__(self, pool: HashPool, log: Log, forbidden: frozenset[str] = frozenset()) -> None:
-        self._pool = pool
+    def __init__(self, hashes: Hashes, log: Log, forbidden: frozenset[str] = frozenset()) -> None:
+        self._hashes = hashes
         self._log = log
         self._forbidden = forbidden
 
     async def check(self, account: Account, password: str, usual: Usual) -> Reason | None:
-        """None when the password is right, else why not. Raises ``hashing.Overloaded``."""
+        """None when the password is right, else why not. Raises ``hashing.Overloaded`` and ``HashingFailed``."""
         usable, reason = self._usable(account, usual.default_scheme)
         if not usable:
             # a locked account must not answer faster than one with a wrong password
             await self.pretend(password, usual)
             return reason
-        for secret in usable:
-            usual.saw(secret)
-        right = await self._any(usable, passwords.candidates(password), account.login)
+        for known in usable:
+            usual.saw(known)
+        right = await self._any(usable, password, account.login)
         return None if right else Reason.WRONG_PASSWORD
 
     async def pretend(self, password: str, usual: Usual) -> None:
         """Spend the time that a check of the store's usual kind takes."""
-        await self._any([usual.secret()], passwords.candidates(password), "")
+        await self._any([usual.known_or_fallback()], password, "")
 
-    async def _any(self, secrets: Sequence[StoredSecret], tries: Sequence[bytes], login: str) -> bool:
-        def work() -> bool:
-            # all of them, though one may match early: how long it takes must not tell which
-            results = [secret.check(attempt, login) for secret in secrets for attempt in tries]
-            return any(results)
+    async def _any(self, secrets: Sequence[Known], password: str, login: str) -> bool:
+        tries = [attempt for attempt in passwords.candidates(password) if len(attempt) <= MAX_PASSWORD]
+        if not tries:
+            return False
+        stored = [known.stored for known in secrets]
+        right = await self._hashes.run(
+            Task(
+                "check",
+                (stored, tries, login.encode("utf-8", "surrogatepass")),
+                kind=secrets[0].secret.kind if len(secrets) == 1 else f"{len(secrets)} secrets",
+                memory_kib=max(known.secret.memory_kib for known in secrets),
+                size=sum(len(text) for text, _ in stored) + sum(map(len, tries)),
+            )
+        )
+        return right is True
 
-        return await self._pool.run(work, max(secret.memory_kib for secret in secrets))
-
-    def _usable(self, account: Account, default_scheme: str) -> tuple[list[StoredSecret], Reason]:
+    def _usable(self, account: Account, default_scheme: str) -> tuple[list[Known], Reason]:
         usable = []
         reason = Reason.UNUSABLE_SECRET
         for stored in account.secrets:
             try:
-                secret = passwords.parse(stored, default_scheme)
+                known = Known.parsed(stored, default_scheme)
             except UnusableSecret as error:
                 self._log.warning("unusable-secret", login=account.login, detail=str(error))
                 continue
-            if secret.scheme in self._forbidden:
+            scheme = known.secret.scheme
+            if scheme in self._forbidden:
                 reason = Reason.WEAK_SCHEME
-                self._log.warning("forbidden-scheme", login=account.login, scheme=secret.scheme)
+                self._log.warning("forbidden-scheme", login=account.login, scheme=scheme)
             else:
-                usable.append(secret)
+                usable.append(known)
         return usable, reason
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A usable secret, and the same as it is stored, which is what a hash worker gets."""
+
+    secret: StoredSecret
+    stored: Stored = field(repr=False)
+
+    @classmethod
+    def parsed(cls, stored: str, default_scheme: str) -> Known:
+        """From a store's text. Raises ``UnusableSecret``."""
+        return cls(passwords.parse(stored, default_scheme), (stored.encode("utf-8", "surrogatepass"), default_scheme))
 
 
 class Usual:
@@ -72,38 +97,39 @@ class Usual:
         self.default_scheme = default_scheme
         self._seen: dict[str, int] = {}
         self._most = 0
-        self._usual: StoredSecret | None = None
+        self._usual: Known | None = None
 
     @property
     def known(self) -> bool:
         """Whether any secret has been seen."""
         return self._usual is not None
 
-    def saw(self, secret: StoredSecret) -> None:
+    def saw(self, known: Known) -> None:
         """Count a secret. The last of the commonest kind is kept: to check it costs just what a real login costs."""
-        if secret.kind not in self._seen and len(self._seen) >= MAX_KINDS:
+        kind = known.secret.kind
+        if kind not in self._seen and len(self._seen) >= MAX_KINDS:
             return
-        count = self._seen[secret.kind] = self._seen.get(secret.kind, 0) + 1
+        count = self._seen[kind] = self._seen.get(kind, 0) + 1
         if count >= self._most:
-            self._most, self._usual = count, secret
+            self._most, self._usual = count, known
 
     def saw_stored(self, stored: str) -> None:
         """Count a secret as it is stored; one that is not usable teaches nothing."""
         try:
-            self.saw(passwords.parse(stored, self.default_scheme))
+            self.saw(Known.parsed(stored, self.default_scheme))
         except UnusableSecret:
             return
 
-    def secret(self) -> StoredSecret:
+    def known_or_fallback(self) -> Known:
         """A secret of the usual kind; before one is known, one of an ordinary kind that nobody knows."""
         return self._usual or _fallback()
 
 
-def _fallback() -> StoredSecret:
+def _fallback() -> Known:
     global _made  # noqa: PLW0603 (made once, at the first need)
     if _made is None:
-        _made = passwords.parse(passwords.make(FALLBACK, "no user has this password"))
+        _made = Known.parsed(passwords.make(FALLBACK, "no user has this password"), "CRYPT")
     return _made
 
 
-_made: StoredSecret | None = None
+_made: Known | None = None

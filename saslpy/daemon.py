@@ -1,33 +1,29 @@
-"""The daemon's life: sockets open, privileges dropped, backends opened, ready; serve until told to stop, then drain."""
+"""The daemon: sockets open, modules loaded, then the supervisor starts the processes that do the work."""
 
 from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
-import trio
-
-from .assemble import authenticator, server
-from .authenticator import Authenticator
+from . import assemble
+from .config import ConfigError
 from .observe.log import Bridge, Log
+from .plugins import PluginError
 from .preload import preload
-from .privileges import Identity, drop, identity, no_core_dumps, raise_file_limit
-from .servers.accepting import AcceptLoop
-from .servers.sockets import TcpPlace, UnixPlace, listening
-from .settings import Settings
-from .systemd import notify
-
-FLUSH_EVERY = 0.5
-"""Seconds between two tries to write lines that a stalled reader of the log has not taken."""
+from .privileges import Identity, PrivilegeError, identity, no_core_dumps, raise_file_limit
+from .process import auth
+from .process.roles import Role
+from .process.supervisor import Supervisor
+from .servers.sockets import ListenError, Place, TcpPlace, listening
+from .settings import Settings, load
 
 
-def run(settings: Settings, log: Log) -> None:
-    """Serve until SIGTERM or SIGINT.
+def run(settings: Settings, log: Log) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status.
 
     Raises ``ListenError``, ``PluginError`` or ``PrivilegeError`` before anything is served.
     """
@@ -35,67 +31,78 @@ def run(settings: Settings, log: Log) -> None:
     no_core_dumps()
     files = raise_file_limit()
     logging.basicConfig(handlers=[Bridge(log)], level=logging.WARNING, force=True)
-    preload(settings.used_backends)
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(listening(_owned(listen.place, who))) for listen in settings.listen]
-        if who is not None:
-            drop(who)
-        log.info("starting", pid=os.getpid(), uid=os.getuid(), max_files=files)
+    with Site(who, log) as site:
+        site.adopt(settings)
+        log.info("starting", pid=os.getpid(), uid=who.uid if who else os.getuid(), max_files=files)
+        status = Supervisor(site, who, log).run()
+    log.info("stopped")
+    return status
+
+
+class Site:
+    """What the configuration asks of the supervisor: the sockets that are open, the workers that may be started."""
+
+    def __init__(self, who: Identity | None, log: Log) -> None:
+        self._who = who
+        self._log = log
+        self._open: dict[Place, tuple[socket.socket, ExitStack]] = {}
+        self.settings: Settings
+        self.roles: Mapping[str, Role] = {}
+
+    def __enter__(self) -> Site:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for _sock, stack in self._open.values():
+            stack.close()
+
+    @property
+    def drain_seconds(self) -> float:
+        """How long requests under way may take at the end."""
+        return self.settings.daemon.drain_seconds
+
+    def adopt(self, settings: Settings) -> dict[Place, socket.socket]:
+        """Open what this configuration has more than the one before, close what it has less; the new sockets.
+
+        When anything fails, nothing has changed.
+        """
+        preload(settings.used_backends)
+        wanted = [listen.place for listen in settings.listen]
+        with ExitStack() as undo:
+            opened = {}
+            for place in wanted:
+                if place not in self._open:
+                    stack = undo.enter_context(ExitStack())
+                    opened[place] = (stack.enter_context(listening(self._owned(place))), stack)
+            undo.pop_all()
+        for place in self._open.keys() - set(wanted):
+            self._open.pop(place)[1].close()
+        self._open |= opened
+        self.settings, self.roles = settings, assemble.roles(settings)
+        return {place: sock for place, (sock, _stack) in opened.items()}
+
+    def _owned(self, place: Place) -> Place:
+        """A socket belongs to the user that we become, unless the configuration says otherwise."""
+        if self._who is None or isinstance(place, TcpPlace):
+            return place
+        return replace(place, owner=place.owner or str(self._who.uid), group=place.group or str(self._who.gid))
+
+    def auth(self, channel: socket.socket) -> None:
+        """The auth process, from its start to its end."""
+        auth.run(self.settings, {place: sock for place, (sock, _stack) in self._open.items()}, channel, self._log)
+
+    def close(self) -> None:
+        """Close the listening sockets, in a worker."""
+        for sock, _stack in self._open.values():
+            sock.close()
+
+    def reload(self) -> tuple[int, Sequence[int]]:
+        """Read the configuration anew: a file with it for the auth process, and the new sockets. Raises ``ConfigError``."""
+        settings = load(self.settings.path)
         try:
-            trio.run(_serve, settings, sockets, log)
-        finally:
-            log.sink.later = None
-            log.sink.flush()
-        log.info("stopped")
-
-
-def _owned(place: UnixPlace | TcpPlace, who: Identity | None) -> UnixPlace | TcpPlace:
-    """A socket belongs to the user that we become, unless the configuration says otherwise."""
-    if who is None or isinstance(place, TcpPlace):
-        return place
-    return replace(place, owner=place.owner or str(who.uid), group=place.group or str(who.gid))
-
-
-async def _serve(settings: Settings, sockets: Sequence[socket.socket], log: Log) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        async with authenticator(settings, log) as door, trio.open_nursery() as nursery:
-            log.sink.later = trio.lowlevel.current_trio_token().run_sync_soon
-            nursery.start_soon(_flush_regularly, log)
-            async with trio.open_nursery() as accepting:
-                for listen, sock in zip(settings.listen, sockets, strict=True):
-                    front = server(listen, door, log)
-                    loop = AcceptLoop(listen.name, sock, front, listen.max_connections, log)
-                    accepting.start_soon(loop.run, nursery)
-                log.info("ready", listen=" ".join(f"{listen.protocol}:{listen.name}" for listen in settings.listen))
-                notify("READY=1")
-                await _told_to_stop(signals, log)
-                accepting.cancel_scope.cancel()
-            await _drain(door, sockets, settings.daemon.drain_seconds, log)
-            nursery.cancel_scope.cancel()
-
-
-async def _told_to_stop(signals: AsyncIterator[int], log: Log) -> None:
-    async for number in signals:
-        if number == signal.SIGHUP:
-            log.warning("reload-ignored", detail="this version takes a new configuration at a restart only")
-            continue
-        log.info("stopping", signal=signal.Signals(number).name)
-        return
-
-
-async def _drain(door: Authenticator, sockets: Sequence[socket.socket], seconds: float, log: Log) -> None:
-    """No new connections; requests under way get their answer, within the time."""
-    notify("STOPPING=1")
-    for sock in sockets:
-        sock.close()
-    with trio.move_on_after(seconds) as scope:
-        while door.pending:  # noqa: ASYNC110 (once in a process's life, and the door stays simple)
-            await trio.sleep(0.01)
-    if scope.cancelled_caught:
-        log.warning("drain-cut-short", pending=door.pending)
-
-
-async def _flush_regularly(log: Log) -> None:
-    while True:
-        await trio.sleep(FLUSH_EVERY)
-        log.sink.flush()
+            if identity(settings.daemon.user, settings.daemon.group) != self._who:
+                raise ConfigError(["daemon.user: another user needs a restart"])
+            opened = self.adopt(settings)
+        except (ListenError, PluginError, PrivilegeError) as error:
+            raise ConfigError([str(error)]) from None
+        return auth.packed(settings, list(opened)), [sock.fileno() for sock in opened.values()]

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     BACKEND_FAILED = "backend-failed"
     TIMEOUT = "timeout"
     OVERLOAD = "overload"
+    HASHING_FAILED = "hashing-failed"  # no memory, or the process that computed the hash ended
     SHUTDOWN = "shutdown"
     INTERNAL = "internal-error"
 

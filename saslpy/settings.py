@@ -16,7 +16,7 @@ from .config import ConfigError, Reader, guess, hints_of
 from .names import RealmJoin
 from .observe.log import Format, Level
 from .passwords import scheme_named
-from .servers.sockets import MAX_PATH, TcpPlace, UnixPlace
+from .servers.sockets import MAX_PATH, Place, TcpPlace, UnixPlace
 
 DEFAULT_PATH = Path("/etc/saslpy/saslpy.toml")
 
@@ -58,16 +58,16 @@ class RouteSettings:
 class PasswordSettings:
     """``[auth.passwords]``: how stored passwords are checked.
 
-    ``forbid`` are schemes that never match ("PLAIN", "MD5-CRYPT"). ``threads`` (0: one a core) check hashes,
+    ``forbid`` are schemes that never match ("PLAIN", "MD5-CRYPT"). ``processes`` (0: one a core) compute hashes,
     ``memory_mib`` (0: a quarter of the machine's) is what argon2 and its like may use together.
     """
 
     forbid: tuple[str, ...] = ()
-    threads: int = 0
+    processes: int = 0
     memory_mib: int = 0
 
     def __post_init__(self) -> None:
-        for key in ("threads", "memory_mib"):
+        for key in ("processes", "memory_mib"):
             if getattr(self, key) < 0:
                 raise ValueError(f"{key}: is negative")
         for number, name in enumerate(self.forbid):
@@ -202,7 +202,7 @@ class Listen:
             )
 
     @property
-    def place(self) -> UnixPlace | TcpPlace:
+    def place(self) -> Place:
         """Where to listen."""
         if self.path is not None:
             return UnixPlace(self.path, int(self.mode, 8), self.owner, self.group)

@@ -20,11 +20,10 @@ def run(arguments: argparse.Namespace) -> int:
     from ..servers.sockets import ListenError
 
     try:
-        run_daemon(settings, log)
+        return run_daemon(settings, log)
     except (ListenError, PluginError, PrivilegeError) as error:
         if settings.daemon.log_format == "json":
             log.error("cannot-start", detail=str(error))
         else:
             tell(str(error))
         return 1
-    return 0

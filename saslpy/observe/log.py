@@ -56,8 +56,10 @@ class Log:
         """Something does not work."""
         self._event("error", event, fields)
 
-    def fault(self, error: Exception, /, **fields: Any) -> None:
+    def fault(self, error: BaseException, /, **fields: Any) -> None:
         """A fault of ours, told with its place and its type, but without any value: a message could show data."""
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{place.filename.rpartition('/')[2]}:{place.lineno} {place.name}"
         self._event("error", "internal-error", {**fields, "where": where, "detail": type(error).__name__})

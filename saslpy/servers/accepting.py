@@ -40,6 +40,11 @@ class AcceptLoop(Generic[C]):
         self.open = 0
         self.refused = 0
 
+    def change(self, server: Server[C], most: int) -> None:
+        """Connections that come from now on are served by this one; those that are open stay with the old."""
+        self._server = server
+        self._most = most
+
     async def run(self, nursery: trio.Nursery) -> None:
         """Accept until cancelled; the connections' tasks belong to ``nursery`` and outlive the loop."""
         while True:
@@ -74,11 +79,11 @@ class AcceptLoop(Generic[C]):
             connection.close()
             return
         self.open += 1
-        nursery.start_soon(self._serve, connection, begun)
+        nursery.start_soon(self._serve, self._server, connection, begun)
 
-    async def _serve(self, connection: socket.socket, begun: C) -> None:
+    async def _serve(self, server: Server[C], connection: socket.socket, begun: C) -> None:
         try:
-            await self._server.serve(begun)
+            await server.serve(begun)
         except Exception as error:  # a fault of ours ends this connection, not the daemon
             self._log.fault(error, listen=self._name)
         finally:

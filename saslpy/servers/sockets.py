@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 BACKLOG = 4096
 """Asked for; the kernel cuts it to net.core.somaxconn. A full backlog is an error at once for Courier's clients."""
@@ -42,8 +43,11 @@ class TcpPlace:
     port: int
 
 
+Place: TypeAlias = UnixPlace | TcpPlace
+
+
 @contextmanager
-def listening(place: UnixPlace | TcpPlace) -> Iterator[socket.socket]:
+def listening(place: Place) -> Iterator[socket.socket]:
     """A listening, non-blocking socket; a unix socket's file is removed at the end, if it is still ours."""
     sock = _open_unix(place) if isinstance(place, UnixPlace) else _open_tcp(place)
     with sock:

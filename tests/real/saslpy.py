@@ -48,6 +48,11 @@ class Daemon:
             time.sleep(0.01)
         return lines[0]
 
+    def children(self, role: str = "") -> list[int]:
+        """The pids of its processes, of one role ("auth", "hash") or all."""
+        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(pid) for pid in listed if not role or _comm(pid) == f"saslpy {role}"[:15]]
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End it; the exit status."""
         if self.process.poll() is None:
@@ -59,6 +64,12 @@ class Daemon:
                 self.process.kill()
                 self.process.wait()
             self._file.close()
+
+
+def _comm(pid: str) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
 
 
 @contextlib.contextmanager

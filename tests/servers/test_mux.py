@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import trio
 
-from saslpy.authenticator import Authenticator, Bounds, Route
+from saslpy.authenticator import Authenticator, Bounds, Route, Rules
 from saslpy.chain import Chain, Link
 from saslpy.checking import Checker
 from saslpy.guard import Guarded
-from saslpy.hashing import HashPool
+from saslpy.hashing import HashThreads
 from saslpy.health import Health
 from saslpy.names import NamePolicy
 from saslpy.protocols.saslauthd import encode_request
@@ -71,10 +71,10 @@ async def front(
     path: Path, *backends: Any, bounds: Bounds | None = None, most: int = 100, timeout: float = 3.0, **options: Any
 ) -> AsyncIterator[Front]:
     log, lines = list_log()
-    async with HashPool.running(threads=2) as pool, trio.open_nursery() as nursery:
+    async with trio.open_nursery() as nursery:
         links = [Link(Guarded(f"b{i}", b, timeout, Health(log), nursery)) for i, b in enumerate(backends)]
-        chain = Chain(links, Checker(pool, log))
-        door = Authenticator([Route(chain)], NamePolicy(), bounds or Bounds(min_seconds=0.0), log)
+        chain = Chain(links, Checker(HashThreads(), log))
+        door = Authenticator(Rules([Route(chain)], NamePolicy(), bounds or Bounds(min_seconds=0.0)), log)
         with listening(UnixPlace(path)) as sock:
             loop = AcceptLoop("mux", sock, MuxServer(door, MuxOptions(**options), log), most, log)
             nursery.start_soon(loop.run, nursery)

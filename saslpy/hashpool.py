@@ -1,0 +1,230 @@
+"""Password hashes are computed in as many processes as there are cores, never on the event loop.
+
+Processes, since threads that come and go in libcrypt fight the event loop for the GIL: with 64 logins under way every
+call to the kernel cost the loop 40 us, more than the call itself. Several cheap hashes go to a process in one packet.
+The queue is bounded, and so is the memory that checks may use at the same time: a 256 MiB argon2 hash waits until
+others are done. A job whose asker has given up is not started.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import trio
+
+from .hashing import HashingFailed, Overloaded, Task, cores, default_memory
+from .process import wire
+from .process.hashworker import DONE, NO_MEMORY
+from .process.link import Link, WorkerEnded
+
+MAX_WAITING = 1024
+"""Jobs in the queue before a further one is refused."""
+
+AHEAD = 0.006
+"""Seconds of work that a process is given ahead: enough not to idle, little enough that nobody waits behind it."""
+
+MAX_JOBS = 64
+"""Jobs at one process."""
+
+MAX_SIZE = 64 * 1024
+"""Bytes of arguments at one process: they fit into its socket's buffer, in one packet."""
+
+STUCK = 15.0
+"""Seconds without a word after which a process is ended. The caps of ``passwords.limits`` allow about 5 s a job."""
+
+MAX_KINDS = 64
+"""Kinds of hashes whose usual time is remembered."""
+
+Start: TypeAlias = Callable[[], Awaitable[Link]]
+"""Starts one process. It may take its time (back-off); it does not fail."""
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    task: Task
+    memory: int  # MiB
+    asker: trio.lowlevel.Task
+    cost: float = 0.0  # seconds that it is expected to take
+    abandoned: bool = False
+    result: Any = None
+    error: Exception | None = None
+
+
+class _Seat:
+    """One process and what it has to do."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.jobs: dict[int, _Job] = {}
+        self.load = 0.0  # seconds
+        self.size = 0  # bytes
+        self.heard = 0.0  # when it last told something, or got work after it had none
+
+    @property
+    def free(self) -> bool:
+        """Whether it should be given more."""
+        return self.load < AHEAD and len(self.jobs) < MAX_JOBS and self.size < MAX_SIZE
+
+    def take(self, number: int, job: _Job) -> None:
+        """One more job."""
+        if not self.jobs:
+            self.heard = trio.current_time()
+        self.jobs[number] = job
+        self.load += job.cost
+        self.size += job.task.size
+
+    def done(self, number: int) -> _Job:
+        """A job is done."""
+        job = self.jobs.pop(number)
+        self.size -= job.task.size
+        self.load = self.load - job.cost if self.jobs else 0.0
+        return job
+
+
+class HashPool:
+    """Processes that compute hashes for tasks. Use ``async with HashPool.running(…)``.
+
+    ``memory`` is the budget in MiB for all checks under way together. A single check above the budget runs alone.
+    """
+
+    def __init__(self, memory: int) -> None:
+        self.memory = memory
+        self._free_memory = memory
+        self._queue: deque[_Job] = deque()
+        self._seats: list[_Seat] = []
+        self._costs: dict[str, float] = {}
+        self._number = 0
+        self._parked: trio.lowlevel.Task | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, start: Start, processes: int = 0, memory: int = 0) -> AsyncIterator[HashPool]:
+        """A pool whose processes run while the block does; 0 means the machine's cores, and a quarter of its memory."""
+        pool = cls(memory or default_memory())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pool._dispatch_when_needed)
+            nursery.start_soon(pool._end_the_stuck)
+            for _ in range(processes or cores()):
+                nursery.start_soon(pool._keep_seat, start)
+            yield pool
+            nursery.cancel_scope.cancel()
+
+    async def run(self, task: Task) -> Any:
+        """The result of a task. Raises ``Overloaded`` and ``HashingFailed``."""
+        if len(self._queue) >= MAX_WAITING:
+            raise Overloaded("the queue of password checks is full")
+        job = _Job(task, min(task.memory_kib >> 10, self.memory), trio.lowlevel.current_task())
+        self._queue.append(job)
+        self._kick()
+
+        def abort(_raise: object) -> trio.lowlevel.Abort:
+            job.abandoned = True
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+        if job.error is not None:
+            raise job.error
+        return job.result
+
+    def _kick(self) -> None:
+        if self._parked is not None:
+            trio.lowlevel.reschedule(self._parked)
+            self._parked = None
+
+    async def _dispatch_when_needed(self) -> None:
+        """The jobs of one pass of the event loop go out together."""
+        while True:
+            self._dispatch()  # first, since a kick before the first wait is lost
+            self._parked = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(lambda _raise: trio.lowlevel.Abort.SUCCEEDED)
+
+    def _dispatch(self) -> None:
+        packets: dict[_Seat, list[tuple[int, str, Any]]] = {}
+        while (seat := self._freest()) is not None and (job := self._pick()) is not None:
+            self._number += 1
+            job.cost = self._costs.get(job.task.kind, AHEAD)
+            seat.take(self._number, job)
+            packets.setdefault(seat, []).append((self._number, job.task.name, job.task.args))
+        for seat, packet in packets.items():
+            self._send(seat, wire.encode(packet))
+
+    def _freest(self) -> _Seat | None:
+        """The process with the least to do, None when all have enough."""
+        seat = min(self._seats, key=lambda seat: seat.load, default=None)
+        return seat if seat is not None and seat.free else None
+
+    def _pick(self) -> _Job | None:
+        """The job at the head of the queue, if its memory is free."""
+        queue = self._queue
+        while queue and queue[0].abandoned:
+            queue.popleft()
+        if not queue or queue[0].memory > self._free_memory:
+            return None
+        job = queue.popleft()
+        self._free_memory -= job.memory
+        return job
+
+    def _send(self, seat: _Seat, packet: bytes) -> None:
+        try:
+            if not seat.link.send(packet):
+                seat.link.end()  # MAX_SIZE keeps this from happening; should it, nothing waits for nobody
+        except WorkerEnded:
+            return  # _keep_seat hears of it, too
+
+    async def _keep_seat(self, start: Start) -> None:
+        """One process after another."""
+        while True:
+            with await start() as link:
+                seat = _Seat(link)
+                self._seats.append(seat)
+                self._kick()
+                try:
+                    while True:
+                        self._results(seat, await link.receive())
+                except WorkerEnded:
+                    pass
+                finally:
+                    self._seats.remove(seat)
+                    self._fail_all(seat)
+
+    def _results(self, seat: _Seat, results: list[tuple[int, int, Any, float]]) -> None:
+        seat.heard = trio.current_time()
+        for number, how, result, seconds in results:
+            job = seat.done(number)
+            self._learn(job.task.kind, seconds)
+            if how == DONE:
+                job.result = result
+            else:
+                job.error = HashingFailed("no memory" if how == NO_MEMORY else result)
+            self._finish(job)
+        if self._queue:
+            self._dispatch()
+
+    def _finish(self, job: _Job) -> None:
+        self._free_memory += job.memory
+        if not job.abandoned:
+            trio.lowlevel.reschedule(job.asker)
+
+    def _fail_all(self, seat: _Seat) -> None:
+        for job in seat.jobs.values():
+            job.error = HashingFailed("the process that computed the hash has ended")
+            self._finish(job)
+
+    def _learn(self, kind: str, seconds: float) -> None:
+        known = self._costs.get(kind)
+        if known is not None:
+            self._costs[kind] = known + (seconds - known) / 8
+        elif len(self._costs) < MAX_KINDS:
+            self._costs[kind] = seconds
+
+    async def _end_the_stuck(self) -> None:
+        while True:
+            await trio.sleep(1.0)
+            limit = trio.current_time() - STUCK
+            for seat in self._seats:
+                if seat.jobs and seat.heard < limit:
+                    seat.link.end()

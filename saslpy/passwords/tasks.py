@@ -1,0 +1,36 @@
+"""What a hash worker can be asked, as plain values: a question must be able to cross to another process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from . import schemes
+from .parsing import parse
+
+Stored: TypeAlias = tuple[bytes, str]
+"""A stored secret in UTF-8 (surrogates too: "surrogatepass"), and the name of the scheme of one without braces."""
+
+
+def check(stored: Sequence[Stored], tries: Sequence[bytes], login: bytes) -> bool:
+    """Whether one of the passwords is that of one of the secrets.
+
+    Every pair is computed, though one may match early: how long it takes must not tell which.
+    """
+    secrets = [parse(_text(text), default) for text, default in stored]
+    name = _text(login)
+    results = [secret.check(attempt, name) for secret in secrets for attempt in tries]
+    return any(results)
+
+
+def make(scheme: str, password: bytes, login: bytes, costs: Mapping[str, int]) -> str:
+    """A new stored secret. Raises ``ValueError`` like ``schemes.make``."""
+    return schemes.make(scheme, _text(password), _text(login), **costs)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")
+
+
+TASKS: dict[str, Callable[..., Any]] = {"check": check, "make": make}
+"""All that may be asked, by name."""

@@ -1,0 +1,106 @@
+"""Starting processes by fork, and the short life of a child between the fork and its work.
+
+The supervisor has one thread and no event loop, so that a fork is safe and quick: everything is loaded already, and
+most memory is shared.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import monotonic
+
+from ..observe.log import Log
+from ..privileges import Identity, PrivilegeError, drop, no_core_dumps
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+
+FIRST_DELAY, LONGEST_DELAY = 0.1, 2.0
+"""Seconds until a process that has ended is started again: doubled each time, up to the longest."""
+
+STEADY = 10.0
+"""Seconds of life after which the end of a process is no sign that the next will end too."""
+
+
+@dataclass(slots=True)
+class Backoff:
+    """How long to wait before the next start of a kind of process."""
+
+    delay: float = 0.0
+    not_before: float = 0.0
+
+    def ended(self, lived: float, now: float) -> None:
+        """One has ended by itself after ``lived`` seconds."""
+        self.delay = FIRST_DELAY if lived > STEADY else min(max(2 * self.delay, FIRST_DELAY), LONGEST_DELAY)
+        self.not_before = now + self.delay
+
+    def wait(self, now: float) -> float:
+        """Seconds to wait still."""
+        return max(0.0, self.not_before - now)
+
+
+@dataclass(slots=True)
+class Child:
+    """A process of ours."""
+
+    role: str
+    pid: int
+    started: float = field(default_factory=monotonic)
+    wanted_dead: bool = False
+
+    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal; a process that is gone already does not mind."""
+        self.wanted_dead = self.wanted_dead or how == signal.SIGKILL
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, how)
+
+
+def fork(role: str, who: Identity | None, prepare: Callable[[], None], main: Callable[[], None], log: Log) -> Child:
+    """A child that runs ``main`` as ``who`` (None: as we are) and ends. ``prepare`` closes what it must not hold."""
+    gc.freeze()  # what is there now is not looked at by the child's collector, so its pages stay shared
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return Child(role, pid)
+    code = 1
+    try:
+        _reset_signals()
+        prepare()
+        if who is not None:
+            drop(who)
+        no_core_dumps()
+        _end_with_parent(parent, f"saslpy {role}")
+        main()
+        code = 0
+    except BaseException as error:  # nothing of the parent's stack may run in the child
+        with suppress(BaseException):
+            if isinstance(error, PrivilegeError):
+                log.error("cannot-start", process=role, detail=str(error))
+            else:
+                log.fault(error, process=role)
+    finally:
+        with suppress(BaseException):
+            log.sink.flush()
+        os._exit(code)
+
+
+def _reset_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        # a terminal's Ctrl-C, and a service manager's SIGTERM, reach every process; each ends when its channel does
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else signal.SIG_IGN)
+
+
+def _end_with_parent(parent: int, name: str) -> None:
+    """Die with the supervisor, and show in ``ps`` what we are. After the change of user, which undoes the former."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(1)

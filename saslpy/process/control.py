@@ -1,0 +1,108 @@
+"""The auth process's side of its channel to the supervisor."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import outcome
+import trio
+
+from . import wire
+from .link import Link
+
+MAX_FILES = 64
+
+PATIENCE = 5.0
+"""Seconds for the supervisor to answer; then it is asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A packet of the supervisor's, with the file descriptors that came along."""
+
+    words: list[Any] = field(repr=False)
+    files: list[int]
+
+
+class Control:
+    """Asks the supervisor for workers; its ``["reload", …]`` messages come out of ``reloads``."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        channel.setblocking(False)
+        self._channel = channel
+        self._asked = 0
+        self._askers: dict[int, trio.lowlevel.Task] = {}
+        self._reloads, self.reloads = trio.open_memory_channel[Message](16)
+
+    @classmethod
+    @asynccontextmanager
+    async def over(cls, channel: socket.socket) -> AsyncIterator[Control]:
+        """Listens while the block runs."""
+        control = cls(channel)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(control._listen)
+            yield control
+            nursery.cancel_scope.cancel()
+
+    def ready(self) -> None:
+        """Tell that everything answers."""
+        self._send(["ready"])
+
+    async def start(self, role: str) -> Link:
+        """A worker of a role. Waits for as long as the supervisor says that it must."""
+        while True:
+            with trio.move_on_after(PATIENCE):
+                message = await self._ask(role)
+                match message.words:
+                    case ["started", _, int(pid)]:
+                        return Link(socket.socket(fileno=message.files[0]), lambda: self._send(["end", pid]))
+                    case [_, _, seconds]:
+                        await trio.sleep(seconds)
+
+    async def _ask(self, role: str) -> Message:
+        self._asked += 1
+        number = self._asked
+        self._askers[number] = trio.lowlevel.current_task()
+        self._send(["start", number, role])
+
+        def abort(_raise: object) -> trio.lowlevel.Abort:
+            del self._askers[number]
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        answer: Message = await trio.lowlevel.wait_task_rescheduled(abort)
+        return answer
+
+    def _send(self, words: list[Any]) -> None:
+        try:
+            self._channel.send(wire.encode(words))
+        except OSError:
+            return  # it does not read, or is gone: who asked asks again
+
+    async def _listen(self) -> None:
+        """Until the supervisor is gone, which ends us too."""
+        while True:
+            await trio.lowlevel.wait_readable(self._channel)
+            try:
+                packet, files, _, _ = socket.recv_fds(self._channel, wire.MAX_PACKET, MAX_FILES)
+            except BlockingIOError:
+                continue
+            if not packet:
+                raise EOFError("the supervisor has ended")
+            message = Message(wire.decode(packet), files)
+            if message.words[0] == "reload":
+                await self._reloads.send(message)
+            else:
+                self._answered(message)
+
+    def _answered(self, message: Message) -> None:
+        asker = self._askers.pop(message.words[1], None)
+        if asker is not None:
+            trio.lowlevel.reschedule(asker, outcome.Value(message))
+            return
+        for file in message.files:  # nobody waits for it any more; the worker ends when its channel does
+            os.close(file)

@@ -1,0 +1,61 @@
+"""A channel to a worker process, as the process that asks sees it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+import trio
+
+from . import wire
+
+
+class WorkerEnded(Exception):
+    """The process at the other end is gone, or says what no worker says."""
+
+
+@dataclass(slots=True, eq=False)
+class Link:
+    """One worker: packets to it and from it. ``end`` kills it, at once and for sure."""
+
+    socket: socket.socket
+    end: Callable[[], None] = field(default=lambda: None)
+
+    def __post_init__(self) -> None:
+        self.socket.setblocking(False)
+
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closed: the worker ends by itself once it has done what it is at."""
+        self.socket.close()
+
+    def send(self, packet: bytes) -> bool:
+        """Whether the packet has gone; False when the worker has enough unread ones. Raises ``WorkerEnded``."""
+        try:
+            self.socket.send(packet)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise WorkerEnded(error.strerror) from None
+        return True
+
+    async def receive(self) -> Any:
+        """The value of the next packet. Raises ``WorkerEnded``."""
+        while True:
+            await trio.lowlevel.wait_readable(self.socket)
+            try:
+                packet = self.socket.recv(wire.MAX_PACKET)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise WorkerEnded(error.strerror) from None
+            if not packet:
+                raise WorkerEnded("the process has ended")
+            return wire.decode(packet)

@@ -1,0 +1,238 @@
+"""The daemon's processes: whichever is killed, the rest answers again within 3 s; a reload drops no connection."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from saslpy import passwords
+from saslpy.protocols.saslauthd import encode_request
+
+from ..real.saslpy import Daemon, ask, back_within, configured, folder, serving
+
+RECOVERY = 3.0
+JOE = encode_request(b"joe", b"secret")
+OK = b"\0\2OK"
+
+
+def users(**stored: str) -> str:
+    lines = ", ".join(f'{name} = "{secret}"' for name, secret in stored.items())
+    return f'[backend.local]\ntype = "static"\nusers = {{ {lines} }}\n'
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with folder() as path:
+        yield path
+
+
+def wait_gone(pid: int, seconds: float = 5.0) -> None:
+    deadline = time.monotonic() + seconds
+    while Path(f"/proc/{pid}").exists() and _state(pid) != "Z":
+        assert time.monotonic() < deadline, f"{pid} still runs"
+        time.sleep(0.01)
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+
+
+def connected(path: Path) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(10)
+    sock.connect(str(path))
+    return sock
+
+
+def wait_lines(daemon: Daemon, event: str, count: int = 1) -> list[str]:
+    deadline = time.monotonic() + 10
+    while len(lines := daemon.lines(event)) < count:
+        assert time.monotonic() < deadline, daemon.log.read_text()
+        time.sleep(0.01)
+    return lines
+
+
+def test_a_killed_auth_process_is_replaced_and_its_callers_hear_that_nothing_could_be_found_out(place: Path) -> None:
+    slow = passwords.make("PBKDF2", "secret", rounds=3_000_000)
+    with serving(configured(place, users(joe="{PLAIN}secret", slow=slow))) as daemon:
+        (auth,) = daemon.children("auth")
+        with connected(place / "mux") as waiting:
+            waiting.sendall(encode_request(b"slow", b"secret"))
+            time.sleep(0.1)
+            os.kill(auth, signal.SIGKILL)
+            with contextlib.suppress(ConnectionResetError):
+                assert waiting.recv(100) == b""  # a hang-up: "try again", never a no
+        back_within(RECOVERY, place, "joe", "secret")
+        assert daemon.children("auth") != [auth]
+        assert "process=auth" in wait_lines(daemon, "process-ended")[0]
+
+
+def test_killed_hash_workers_are_replaced(place: Path) -> None:
+    with serving(configured(place, users(joe=passwords.make("MD5-CRYPT", "secret")))) as daemon:
+        assert ask(place, "joe", "secret") == "accept"
+        before = daemon.children("hash")
+        assert before
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        back_within(RECOVERY, place, "joe", "secret")
+        assert ask(place, "joe", "wrong") == "reject"
+        assert not set(before) & set(daemon.children("hash"))
+
+
+def test_a_process_that_ends_again_and_again_is_started_ever_more_rarely(place: Path) -> None:
+    with serving(configured(place, users(joe="{PLAIN}secret"))) as daemon:
+        until = time.monotonic() + 2.0
+        while time.monotonic() < until:
+            for pid in daemon.children("auth"):
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
+        assert 2 <= len(daemon.lines("process-ended")) <= 6
+        back_within(RECOVERY, place, "joe", "secret")
+
+
+def test_nothing_outlives_a_killed_supervisor(place: Path) -> None:
+    daemon = Daemon(configured(place, users(joe="{PLAIN}secret")), place / "log")
+    try:
+        daemon.wait_for("ready")
+        assert ask(place, "joe", "secret") == "accept"
+        children = daemon.children()
+        assert len(children) >= 2
+        daemon.process.kill()
+        for pid in children:
+            wait_gone(pid)
+    finally:
+        daemon.stop(signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_every_process_lets_requests_finish_first(place: Path, number: signal.Signals) -> None:
+    slow = passwords.make("PBKDF2", "secret", rounds=1_000_000)
+    daemon = Daemon(configured(place, users(joe=slow)), place / "log")
+    try:
+        daemon.wait_for("ready")
+        with connected(place / "mux") as waiting:
+            waiting.sendall(JOE)
+            time.sleep(0.1)
+            for pid in [*daemon.children(), daemon.process.pid]:
+                os.kill(pid, number)
+            assert waiting.recv(100) == OK
+        assert daemon.process.wait(10) == 0
+        assert not (place / "mux").exists()
+        assert daemon.lines("stopped")
+        assert not daemon.lines("process-ended")
+    finally:
+        daemon.stop(signal.SIGKILL)
+
+
+def test_a_reload_takes_the_new_configuration_and_drops_no_connection(place: Path) -> None:
+    config = configured(place, users(joe="{PLAIN}secret"), listen='[[listen]]\nprotocol = "saslauthd"\npath = "old"')
+    with serving(config) as daemon:
+        before = daemon.children("auth")
+        with connected(place / "mux") as half, connected(place / "old") as old:
+            half.sendall(JOE[:5])
+            old.sendall(JOE[:5])
+            time.sleep(0.1)
+            configured(
+                place,
+                users(joe="{PLAIN}secret", ann="{PLAIN}other"),
+                listen='[[listen]]\nprotocol = "saslauthd"\npath = "new"',
+            )
+            daemon.process.send_signal(signal.SIGHUP)
+            wait_lines(daemon, "reloaded")
+            for connection in (half, old):
+                connection.sendall(JOE[5:])
+                assert connection.recv(100) == OK
+        assert ask(place, "ann", "other") == "accept"
+        with connected(place / "new") as new:
+            new.sendall(JOE)
+            assert new.recv(100) == OK
+        assert not (place / "old").exists()
+        assert daemon.children("auth") == before
+        # and a process that is started later goes by it, too
+        os.kill(before[0], signal.SIGKILL)
+        back_within(RECOVERY, place, "ann", "other")
+
+
+def test_a_request_under_way_ends_by_the_configuration_that_it_began_with(place: Path) -> None:
+    slow = passwords.make("PBKDF2", "secret", rounds=1_000_000)
+    with serving(configured(place, users(joe=slow))) as daemon:
+        with connected(place / "mux") as waiting:
+            waiting.sendall(JOE)
+            time.sleep(0.05)
+            configured(place, users(ann="{PLAIN}other"))
+            daemon.process.send_signal(signal.SIGHUP)
+            wait_lines(daemon, "reloaded")
+            assert ask(place, "joe", "secret") == "reject"
+            assert waiting.recv(100) == OK
+        for _ in range(20):  # the old workers end with the old configuration
+            if len(daemon.children("hash")) <= len(os.sched_getaffinity(0)):
+                break
+            time.sleep(0.1)
+        assert len(daemon.children("hash")) <= len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ('[backend.local]\ntype = "static"\nuser = {}\n', "backend.local.user: unknown key"),
+        ('[backend.local]\ntype = "statistic"\n', "backend.local.type"),
+        ("[backend.local\n", "saslpy.toml"),
+    ],
+)
+def test_a_faulty_configuration_is_told_and_changes_nothing(place: Path, fault: str, told: str) -> None:
+    with serving(configured(place, users(joe="{PLAIN}secret"))) as daemon:
+        configured(place, fault)
+        daemon.process.send_signal(signal.SIGHUP)
+        lines = wait_lines(daemon, "reload-failed", 2)
+        assert told in lines[0]
+        assert "stays in force" in lines[-1]
+        assert ask(place, "joe", "secret") == "accept"
+
+
+def test_a_listener_that_cannot_be_opened_leaves_everything_as_it_was(place: Path) -> None:
+    with serving(configured(place, users(joe="{PLAIN}secret"))) as daemon:
+        (place / "busy").write_text("")
+        more = '[[listen]]\nprotocol = "saslauthd"\npath = "{}"\n'
+        configured(place, users(ann="{PLAIN}other"), listen=more.format("fine") + more.format("busy"))
+        daemon.process.send_signal(signal.SIGHUP)
+        assert "is no socket" in wait_lines(daemon, "reload-failed")[0]
+        assert ask(place, "joe", "secret") == "accept"
+        assert ask(place, "ann", "other") == "reject"
+        assert not (place / "fine").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_root_is_kept_by_the_supervisor_alone(place: Path) -> None:
+    config = configured(place, users(joe="{PLAIN}secret"))
+    config.write_text(config.read_text().replace('user = "root"', 'user = "nobody"'))
+    place.chmod(0o755)
+    nobody = pwd.getpwnam("nobody").pw_uid
+    with serving(config) as daemon:
+        assert ask(place, "joe", "secret") == "accept"
+        wanted = 1 + len(os.sched_getaffinity(0))
+        deadline = time.monotonic() + 5  # a process has its name once it has become somebody else
+        while len(children := daemon.children("auth") + daemon.children("hash")) < wanted:
+            assert time.monotonic() < deadline
+        assert sorted(children) == sorted(daemon.children())
+        for pid in children:
+            status = Path(f"/proc/{pid}/status").read_text()
+            fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+            assert set(fields["Uid"].split()) == {str(nobody)}
+            assert fields["NoNewPrivs"] == "1"
+            assert int(fields["CapEff"], 16) == 0
+            assert "0" not in fields["Groups"].split()
+        for pid in daemon.children("hash"):
+            kinds = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
+            assert sum(kind.startswith("socket:") for kind in kinds) == 1, kinds  # its channel, and no listener
+    assert not (place / "mux").exists()  # though the folder is root's

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from .model import Account
 
@@ -76,3 +78,30 @@ def _check_places(key: str, template: str | None) -> None:
 
 
 NOTHING = AccountTemplate()
+
+
+def fault_in(account: Account) -> str | None:
+    """What is wrong with an account that a plug-in made, in words for its author; None when its fields are sound."""
+    if type(account.login) is not str or not account.login:
+        return "login is no text"
+    if type(account.secrets) is not tuple or not all(isinstance(secret, str) for secret in account.secrets):
+        return 'secrets are no tuple of texts, such as ("{SCHEME}data",)'
+    if type(account.disabled) is not bool or type(account.expired) is not bool:
+        return "disabled or expired is neither True nor False"
+    for name in ("allow_nets", "deny_services", "aliases"):
+        values = getattr(account, name)
+        if values and (type(values) is not tuple or not all(isinstance(value, str) for value in values)):
+            return f"{name} are no tuple of texts"
+    for text in account.allow_nets:
+        if network(text) is None:
+            return f"allow_nets hold {text[:64]!r}, which is no network"
+    return None
+
+
+@lru_cache(4096)
+def network(text: str) -> IPv4Network | IPv6Network | None:
+    """A network in CIDR form ("192.0.2.0/24", or one address), None when it is none."""
+    try:
+        return ip_network(text.strip(), strict=False)
+    except ValueError:
+        return None

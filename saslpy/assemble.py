@@ -16,8 +16,9 @@ from .hashpool import HashPool
 from .health import Health
 from .names import NamePolicy
 from .observe.log import Log
-from .process import hashworker
+from .process import backendworker, hashworker
 from .process.control import Control
+from .process.remote import Remote
 from .process.roles import Role
 from .servers.accepting import Server
 from .servers.saslauthd import MuxOptions, MuxServer
@@ -25,6 +26,9 @@ from .settings import BackendSettings, Listen, PasswordSettings, Settings
 
 HASH = "hash"
 """The role of the processes that compute password hashes."""
+
+WORKERS = 8
+"""Processes at most of one isolated backend: so many questions that take their time do not hold up the next."""
 
 
 @asynccontextmanager
@@ -43,7 +47,8 @@ async def rules(settings: Settings, log: Log, control: Control | None) -> AsyncI
         checker = Checker(hashes, log, auth.passwords.forbidden)
         health = Health(log)
         links = {
-            backend.name: await stack.enter_async_context(link(backend, health)) for backend in settings.used_backends
+            backend.name: await stack.enter_async_context(link(backend, health, control))
+            for backend in settings.used_backends
         }
         yield Rules(
             _routes(settings, links, checker),
@@ -64,24 +69,40 @@ async def _hashes(passwords: PasswordSettings, control: Control | None) -> Async
 
 def roles(settings: Settings) -> dict[str, Role]:
     """The worker processes that this configuration may need."""
-    # twice as many: after a reload the old ones may still have work
-    return {HASH: Role(HASH, hashworker.serve, 2 * (settings.auth.passwords.processes or cores()))}
+    # twice as many of each: after a reload the old ones may still have work
+    hashes = Role(HASH, hashworker.serve, 2 * (settings.auth.passwords.processes or cores()))
+    isolated = (backend for backend in settings.used_backends if backend.plugin.isolated)
+    return {HASH: hashes} | {
+        role_of(backend): Role(
+            role_of(backend), partial(backendworker.serve, backend), 2 * WORKERS, backend.plugin.privileged
+        )
+        for backend in isolated
+    }
+
+
+def role_of(backend: BackendSettings) -> str:
+    """The role of the workers that hold an isolated backend."""
+    return f"backend.{backend.name}"
 
 
 @asynccontextmanager
-async def link(settings: BackendSettings, health: Health) -> AsyncIterator[Link]:
+async def link(settings: BackendSettings, health: Health, control: Control | None = None) -> AsyncIterator[Link]:
     """One backend, open and guarded."""
     options = settings.options
     async with (
-        opened(settings) as backend,
+        opened(settings, control) as backend,
         Guarded.around(settings.name, backend, options.timeout, health) as guarded,
     ):
         yield Link(guarded, options.on_reject, Usual(options.default_scheme), options.account)
 
 
 @asynccontextmanager
-async def opened(settings: BackendSettings) -> AsyncIterator[Any]:
-    """The plug-in's backend, whichever kind of context manager its ``open`` gives."""
+async def opened(settings: BackendSettings, control: Control | None = None) -> AsyncIterator[Any]:
+    """The plug-in's backend: in worker processes where it wants that and ``control`` can start them, else in this one."""
+    if settings.plugin.isolated and control is not None:
+        async with Remote.opened(partial(control.start, role_of(settings)), WORKERS) as remote:
+            yield remote
+        return
     manager = settings.plugin.open(settings.config)
     if isinstance(manager, AbstractAsyncContextManager):
         async with manager as backend:

@@ -19,7 +19,7 @@ from .observe.audit import Audit
 from .observe.log import Log
 
 MAX_PASSWORD = 65_536
-"""Bytes of a password (tokens included) that are worth a look."""
+"""Characters of a password (tokens included) that are worth a look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Authenticator:
         """
         start = trio.current_time()
         rules = self.rules
-        login, fault = _login(rules.names, given, realm, password)
+        login, fault = _login(rules.names, given, realm, password, origin)
         verdict: Verdict = Defer(Reason.SHUTDOWN)
         rules.pending += 1
         try:
@@ -107,12 +107,12 @@ class Authenticator:
             return Defer(Reason.INTERNAL, detail=describe(error) if isinstance(error, OSError) else "")
 
 
-def _login(names: NamePolicy, given: str, realm: str, password: str) -> tuple[Login, Reject | None]:
+def _login(names: NamePolicy, given: str, realm: str, password: str, origin: Origin) -> tuple[Login, Reject | None]:
     """The login that is meant, and the refusal of what no backend may be asked."""
     try:
-        login = names.login(given, realm)
+        login = names.login(given, realm, origin)
     except MalformedName as fault:
-        return Login(given, given, "", given), Reject(Reason.MALFORMED, detail=str(fault))
+        return Login(given, given, "", given, origin), Reject(Reason.MALFORMED, detail=str(fault))
     if not password:
         # never handed on: to a directory it would be an anonymous bind, which succeeds
         return login, Reject(Reason.EMPTY_PASSWORD)

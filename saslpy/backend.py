@@ -112,10 +112,15 @@ class Plugin:
     against the folder of the configuration file. ``open`` gives the backend as an (async) context manager. Opening
     must not need the server: the daemon starts while a store is down. Importing the plug-in's module must not import
     the driver; ``open`` does, and ``extra`` names the extra that installs it.
+
+    ``isolated``: the methods block, and may hang or crash: each call is made in a worker process, one at a time there,
+    which is killed at the deadline. ``open`` must give a plain context manager then.
     """
 
     config: type[Any]
     open: Callable[[Any], AbstractAsyncContextManager[Any] | AbstractContextManager[Any]]
     extra: str | None = None
     driver: str | None = None  # the module whose absence means: the extra is not installed
+    isolated: bool = False  # blocking methods, run in worker processes
+    privileged: bool = False  # and these keep the rights that the daemon was started with (root's)
     local: bool = False  # everything it needs is on this machine's disk: `saslpy check --offline` tries it too

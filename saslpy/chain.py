@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .accounts import AccountTemplate
+from .accounts import AccountTemplate, network
 from .checking import Checker, Usual
 from .guard import BackendFailed, Guarded
 from .hashing import HashingFailed, Overloaded
@@ -113,17 +113,11 @@ def judge(account: Account, origin: Origin, link: Link) -> Accept | Reject:
 
 
 def in_networks(client: str, networks: Sequence[str]) -> bool:
-    """Whether an address is in one of the networks; an unknown address is in none, a faulty network holds none."""
+    """Whether an address is in one of the networks; an unknown address is in none."""
     try:
         address = ipaddress.ip_address(client)
     except ValueError:
         return False
     mapped = getattr(address, "ipv4_mapped", None)
-    return any(_holds(network, mapped or address) for network in networks)
-
-
-def _holds(network: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    try:
-        return address in ipaddress.ip_network(network.strip(), strict=False)
-    except ValueError:
-        return False
+    found = (network(text) for text in networks)  # the guard has refused what is none
+    return any((mapped or address) in one for one in found if one is not None)

@@ -44,17 +44,17 @@ class Checker:
         await self._any([usual.known_or_fallback()], password, "")
 
     async def _any(self, secrets: Sequence[Known], password: str, login: str) -> bool:
-        tries = [attempt for attempt in passwords.candidates(password) if len(attempt) <= MAX_PASSWORD]
-        if not tries:
-            return False
+        raw = password.encode("utf-8", "surrogatepass")
+        if len(raw) > MAX_PASSWORD:
+            return False  # it matches nothing, whoever the user is
         stored = [known.stored for known in secrets]
         right = await self._hashes.run(
             Task(
                 "check",
-                (stored, tries, login.encode("utf-8", "surrogatepass")),
+                (stored, raw, login.encode("utf-8", "surrogatepass")),
                 kind=secrets[0].secret.kind if len(secrets) == 1 else f"{len(secrets)} secrets",
                 memory_kib=max(known.secret.memory_kib for known in secrets),
-                size=sum(len(text) for text, _ in stored) + sum(map(len, tries)),
+                size=sum(len(text) for text, _ in stored) + len(raw),
             )
         )
         return right is True

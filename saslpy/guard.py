@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import trio
 
+from .accounts import fault_in
 from .backend import BatchStore, Probe, Sampling, Store, Verifier
 from .coalesce import Coalescer, TooManyWaiting, WaitedTooLong
 from .health import Health
@@ -66,7 +67,7 @@ class Guarded:
     async def lookup(self, login: Login) -> Account | None:
         """The account of a login, or None: definitely no such user."""
         if self._coalescer is None:
-            return _account_or_none(await self._call(self.backend.lookup, login), self.name)
+            return self._account(await self._call(self.backend.lookup, login))
         try:
             return await self._coalescer.lookup(login)
         except TooManyWaiting:
@@ -76,10 +77,16 @@ class Guarded:
 
     async def verify(self, login: Login, password: str) -> Account | Refusal:
         """The account, or a definite no."""
-        answer = await self._call(self.backend.verify, login, password)
-        if not isinstance(answer, Account | Refusal):
-            raise self._odd(answer, "Account or Refusal")
-        return answer
+        try:
+            answer = await self._call(self.backend.verify, login, password)
+        except BackendFailed as failure:
+            failure.detail = failure.detail.replace(password, "…")  # a driver's message may show what it was given
+            raise
+        if isinstance(answer, Refusal):
+            return answer
+        if not isinstance(answer, Account):
+            raise self._odd(f"{type(answer).__name__}, not Account or Refusal")
+        return self._sound(answer)
 
     async def sample(self) -> str | None:
         """Any stored secret of the usual kind, None where the backend has or shows none."""
@@ -99,8 +106,31 @@ class Guarded:
     async def _ask_many(self, logins: Sequence[Login]) -> Sequence[Account | Exception | None]:
         answers = list(await self._call(self.backend.lookup_many, logins))
         if len(answers) != len(logins):
-            raise self._odd(answers, f"{len(logins)} answers")
-        return [_failure(answer) or _account_or_none(answer, self.name) for answer in answers]
+            raise self._odd(f"{len(answers)} answers to {len(logins)} questions")
+        return [self._one_of_many(answer) for answer in answers]
+
+    def _one_of_many(self, answer: object) -> Account | Exception | None:
+        """An answer; what is wrong with it is the failure of its own login."""
+        if isinstance(answer, Exception):
+            return BackendFailed(Reason.BACKEND_FAILED, describe(answer))
+        try:
+            return self._account(answer)
+        except BackendFailed as failure:
+            return failure
+
+    def _account(self, answer: object) -> Account | None:
+        if answer is None:
+            return None
+        if not isinstance(answer, Account):
+            raise self._odd(f"{type(answer).__name__}, not Account or None")
+        return self._sound(answer)
+
+    def _sound(self, account: Account) -> Account:
+        """An account whose fields are of their types; a string in the place of a tuple would be a no for everybody."""
+        fault = fault_in(account)
+        if fault is not None:
+            raise self._odd(f"an account whose {fault}")
+        return account
 
     async def _call(self, method: Callable[..., Any], *args: Any) -> Any:
         """Call the backend, within its time, and remember how it went."""
@@ -109,9 +139,11 @@ class Guarded:
                 answer = await self._invoke(method, *args)
         except trio.TooSlowError:
             failure = BackendFailed(Reason.TIMEOUT, self._too_slow())
-        except (trio.Cancelled, KeyboardInterrupt, GeneratorExit):
+        except trio.Cancelled:
             raise
-        except BaseException as error:  # a plug-in may raise anything, SystemExit too
+        except BackendFailed as told:  # by a worker process, in its own words
+            failure = told
+        except BaseException as error:  # a plug-in may raise anything, SystemExit and KeyboardInterrupt too
             if isinstance(error, BaseExceptionGroup) and error.subgroup(trio.Cancelled):
                 raise
             failure = BackendFailed(Reason.BACKEND_FAILED, describe(error))
@@ -130,21 +162,10 @@ class Guarded:
     def _too_slow(self) -> str:
         return f"no answer in {self.timeout:g} s"
 
-    def _odd(self, answer: object, expected: str) -> BackendFailed:
-        detail = f"the backend answered {type(answer).__name__}, not {expected}"
+    def _odd(self, what: str) -> BackendFailed:
+        detail = f"the backend answered {what}"
         self.health.failed(self.name, detail)
         return BackendFailed(Reason.BACKEND_FAILED, detail)
-
-
-def _account_or_none(answer: object, name: str) -> Account | None:
-    if answer is None or isinstance(answer, Account):
-        return answer
-    raise BackendFailed(Reason.BACKEND_FAILED, f"{name} answered {type(answer).__name__}, not Account or None")
-
-
-def _failure(answer: object) -> BackendFailed | None:
-    """The failure that stands in the place of one login's answer."""
-    return BackendFailed(Reason.BACKEND_FAILED, describe(answer)) if isinstance(answer, Exception) else None
 
 
 def _again(error: Exception) -> Exception:

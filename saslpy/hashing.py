@@ -63,7 +63,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def machine_memory() -> int:
+    """The machine's memory in MiB."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+
+
 def default_memory() -> int:
     """A quarter of the machine's memory in MiB, at least 300: one hash of Dovecot's default kind always fits."""
-    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    return max(300, pages * size // 4 >> 20)
+    return max(300, machine_memory() // 4)

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import trio
 
-from .hashing import HashingFailed, Overloaded, Task, cores, default_memory
+from .hashing import HashingFailed, Overloaded, Task, cores, default_memory, machine_memory
 from .process import wire
 from .process.hashworker import DONE, NO_MEMORY
 from .process.link import Link, WorkerEnded
@@ -88,11 +88,13 @@ class _Seat:
 class HashPool:
     """Processes that compute hashes for tasks. Use ``async with HashPool.running(…)``.
 
-    ``memory`` is the budget in MiB for all checks under way together. A single check above the budget runs alone.
+    ``memory`` is the budget in MiB for all checks under way together. A single check above the budget runs alone; one
+    that needs more than half of the machine is refused.
     """
 
     def __init__(self, memory: int) -> None:
         self.memory = memory
+        self._largest = max(memory, machine_memory() // 2)
         self._free_memory = memory
         self._queue: deque[_Job] = deque()
         self._seats: list[_Seat] = []
@@ -117,7 +119,10 @@ class HashPool:
         """The result of a task. Raises ``Overloaded`` and ``HashingFailed``."""
         if len(self._queue) >= MAX_WAITING:
             raise Overloaded("the queue of password checks is full")
-        job = _Job(task, min(task.memory_kib >> 10, self.memory), trio.lowlevel.current_task())
+        memory = task.memory_kib >> 10
+        if memory > self._largest:
+            raise HashingFailed(f"needs {memory} MiB of memory, [auth.passwords] memory_mib allows {self.memory}")
+        job = _Job(task, min(memory, self.memory), trio.lowlevel.current_task())
         self._queue.append(job)
         self._kick()
 
@@ -137,10 +142,15 @@ class HashPool:
 
     async def _dispatch_when_needed(self) -> None:
         """The jobs of one pass of the event loop go out together."""
+
+        def abort(_raise: object) -> trio.lowlevel.Abort:
+            self._parked = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
         while True:
             self._dispatch()  # first, since a kick before the first wait is lost
             self._parked = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(lambda _raise: trio.lowlevel.Abort.SUCCEEDED)
+            await trio.lowlevel.wait_task_rescheduled(abort)
 
     def _dispatch(self) -> None:
         packets: dict[_Seat, list[tuple[int, str, Any]]] = {}

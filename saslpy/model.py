@@ -36,26 +36,6 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
-    """A login name as the naming policy made it (``saslpy.names``).
-
-    ``name`` is the whole of it, ``local@domain`` or ``local`` alone; ``domain`` is lower case, or empty.
-    ``given`` is what the client sent, for the log.
-    """
-
-    name: str
-    local: str
-    domain: str = ""
-    given: str = ""
-
-    @classmethod
-    def of(cls, name: str) -> Login:
-        """The login of a name that needs no policy: ``Login.of("joe@example.org")``."""
-        local, at, domain = name.rpartition("@")
-        return cls(name, local, domain, name) if at else cls(name, name, "", name)
-
-
-@dataclass(frozen=True, slots=True)
 class Caller:
     """The process at the other end of a unix socket (SO_PEERCRED, unix(7))."""
 
@@ -73,6 +53,28 @@ class Origin:
     mechanism: str = "PLAIN"
     client: str = ""  # the mail client's address, "192.0.2.7" or "2001:db8::7"
     caller: Caller | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A login name as the naming policy made it (``saslpy.names``).
+
+    ``name`` is the whole of it, ``local@domain`` or ``local`` alone; ``domain`` is lower case, or empty.
+    ``given`` is what the client sent, for the log. ``origin`` is where the question comes from, for the backends that
+    care (PAM); two logins are equal whoever asks.
+    """
+
+    name: str
+    local: str
+    domain: str = ""
+    given: str = ""
+    origin: Origin | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, name: str) -> Login:
+        """The login of a name that needs no policy: ``Login.of("joe@example.org")``."""
+        local, at, domain = name.rpartition("@")
+        return cls(name, local, domain, name) if at else cls(name, name, "", name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
-from .model import Login
+from .model import Login, Origin
 
 MAX_BYTES = 1024
 """The longest name a store is asked about, in bytes of UTF-8 (RFC 5321 allows 320 for an address)."""
@@ -34,7 +34,7 @@ class NamePolicy:
     default_domain: str = ""
     realm_join: RealmJoin = "join"
 
-    def login(self, given: str, realm: str = "") -> Login:
+    def login(self, given: str, realm: str = "", origin: Origin | None = None) -> Login:
         """The login meant by a name and a realm. Raises ``MalformedName``."""
         _refuse_odd_characters(given)
         local, at, domain = given.rpartition("@")
@@ -45,7 +45,7 @@ class NamePolicy:
             raise MalformedName("an empty name")
         if at and not domain:
             raise MalformedName("nothing behind the @")
-        return _assemble(local, domain, given)
+        return _assemble(local, domain, given, origin)
 
     def _domain_of_bare(self, realm: str) -> str:
         if realm and self.realm_join != "ignore":
@@ -56,7 +56,7 @@ class NamePolicy:
         return self.default_domain
 
 
-def _assemble(local: str, domain: str, given: str) -> Login:
+def _assemble(local: str, domain: str, given: str, origin: Origin | None) -> Login:
     _refuse_blanks(domain)
     if "@" in domain:
         raise MalformedName("an @ in the realm")
@@ -64,7 +64,7 @@ def _assemble(local: str, domain: str, given: str) -> Login:
     local = local if local.isascii() else unicodedata.normalize("NFC", local)
     domain = domain.lower() if domain.isascii() else unicodedata.normalize("NFC", domain).lower()
     name = f"{local}@{domain}" if domain else local
-    return Login(name, local, domain, given)
+    return Login(name, local, domain, given, origin)
 
 
 def _refuse_odd_characters(text: str) -> None:

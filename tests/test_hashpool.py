@@ -28,7 +28,7 @@ STORED = {word: passwords.make("MD5-CRYPT", word).encode() for word in ("one", "
 
 
 def check(stored: str, tried: str) -> Task:
-    return Task("check", ([(STORED[stored], "CRYPT")], [tried.encode()], b""), kind="MD5-CRYPT", size=100)
+    return Task("check", ([(STORED[stored], "CRYPT")], tried.encode(), b""), kind="MD5-CRYPT", size=100)
 
 
 class Played:
@@ -77,7 +77,8 @@ async def pool_of(*played: Played, memory: int = 0) -> AsyncIterator[tuple[HashP
             yield pool, nursery
         nursery.cancel_scope.cancel()
     for one in played:
-        one.end.socket.close()
+        one.end.close()
+        one.link.close()
 
 
 async def test_each_task_gets_its_own_result_from_real_processes() -> None:
@@ -190,8 +191,8 @@ async def test_a_full_queue_refuses_at_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 async def test_memory_is_shared_and_a_giant_runs_alone() -> None:
     played = [Played() for _ in range(4)]
-    hungry = Task("check", ((), (), b""), kind="hungry", memory_kib=40 << 10)
-    giant = Task("check", ((), (), b""), kind="giant", memory_kib=10_000 << 10)
+    hungry = Task("check", ((), b"", b""), kind="hungry", memory_kib=40 << 10)
+    giant = Task("check", ((), b"", b""), kind="giant", memory_kib=200 << 10)
     async with pool_of(*played, memory=100) as (pool, nursery):
         for task in (hungry, hungry, hungry, giant):
             nursery.start_soon(forget, pool, task)
@@ -205,6 +206,13 @@ async def test_memory_is_shared_and_a_giant_runs_alone() -> None:
         assert scope.cancelled_caught  # the giant waits until everything is free
         played[1].answer(*second, seconds=0.1)
         assert len(await played[0].given()) == 1
+
+
+async def test_what_would_take_half_the_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashpool, "machine_memory", lambda: 1024)
+    async with pool_of(Played(), memory=100) as (pool, _nursery):
+        with pytest.raises(HashingFailed, match="513 MiB"):
+            await pool.run(Task("check", ((), b"", b""), memory_kib=513 << 10))
 
 
 async def test_a_worker_that_says_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

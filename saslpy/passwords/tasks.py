@@ -7,16 +7,18 @@ from typing import Any, TypeAlias
 
 from . import schemes
 from .parsing import parse
+from .prepare import candidates
 
 Stored: TypeAlias = tuple[bytes, str]
 """A stored secret in UTF-8 (surrogates too: "surrogatepass"), and the name of the scheme of one without braces."""
 
 
-def check(stored: Sequence[Stored], tries: Sequence[bytes], login: bytes) -> bool:
-    """Whether one of the passwords is that of one of the secrets.
+def check(stored: Sequence[Stored], password: bytes, login: bytes) -> bool:
+    """Whether the password is that of one of the secrets.
 
-    Every pair is computed, though one may match early: how long it takes must not tell which.
+    All of them are computed, though one may match early: how long it takes must not tell which.
     """
+    tries = candidates(_text(password))
     secrets = [parse(_text(text), default) for text, default in stored]
     name = _text(login)
     results = [secret.check(attempt, name) for secret in secrets for attempt in tries]

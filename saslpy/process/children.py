@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import monotonic
 
 from ..observe.log import Log
@@ -54,11 +55,18 @@ class Child:
     started: float = field(default_factory=monotonic)
     wanted_dead: bool = False
 
-    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
+    def tell(self, number: signal.Signals) -> None:
         """Send a signal; a process that is gone already does not mind."""
-        self.wanted_dead = self.wanted_dead or how == signal.SIGKILL
         with suppress(ProcessLookupError):
-            os.kill(self.pid, how)
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it and all that it has started: a PAM module's program has a session of its own, and would live on."""
+        self.wanted_dead = True
+        self.tell(signal.SIGSTOP)  # it starts nothing more while we look
+        for pid in [*_descendants(self.pid), self.pid]:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def fork(role: str, who: Identity | None, prepare: Callable[[], None], main: Callable[[], None], log: Log) -> Child:
@@ -75,7 +83,7 @@ def fork(role: str, who: Identity | None, prepare: Callable[[], None], main: Cal
         if who is not None:
             drop(who)
         no_core_dumps()
-        _end_with_parent(parent, f"saslpy {role}")
+        _end_with_parent(parent, comm(role))
         main()
         code = 0
     except BaseException as error:  # nothing of the parent's stack may run in the child
@@ -90,6 +98,20 @@ def fork(role: str, who: Identity | None, prepare: Callable[[], None], main: Cal
         os._exit(code)
 
 
+def _descendants(pid: int) -> list[int]:
+    try:
+        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    children = [int(child) for child in listed]
+    return [*children, *(below for child in children for below in _descendants(child))]
+
+
+def comm(role: str) -> str:
+    """What ``ps`` shows of a process: 15 bytes."""
+    return f"saslpy {role.removeprefix('backend.')}"[:15]
+
+
 def _reset_signals() -> None:
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
@@ -100,7 +122,7 @@ def _reset_signals() -> None:
 def _end_with_parent(parent: int, name: str) -> None:
     """Die with the supervisor, and show in ``ps`` what we are. After the change of user, which undoes the former."""
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+    libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before we asked
         os._exit(1)

@@ -33,8 +33,20 @@ class Link:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closed: the worker ends by itself once it has done what it is at."""
+        self.close()
+
+    def close(self) -> None:
+        """The worker ends by itself once it has done what it is at."""
         self.socket.close()
+
+    def alive(self) -> bool:
+        """Whether the worker is still there, as far as can be told without asking it."""
+        try:
+            return self.socket.recv(1, socket.MSG_PEEK) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
 
     def send(self, packet: bytes) -> bool:
         """Whether the packet has gone; False when the worker has enough unread ones. Raises ``WorkerEnded``."""
@@ -48,6 +60,10 @@ class Link:
 
     async def receive(self) -> Any:
         """The value of the next packet. Raises ``WorkerEnded``."""
+        return wire.decode(await self.receive_packet())
+
+    async def receive_packet(self) -> bytes:
+        """The next packet. Raises ``WorkerEnded``."""
         while True:
             await trio.lowlevel.wait_readable(self.socket)
             try:
@@ -58,4 +74,4 @@ class Link:
                 raise WorkerEnded(error.strerror) from None
             if not packet:
                 raise WorkerEnded("the process has ended")
-            return wire.decode(packet)
+            return packet

@@ -143,7 +143,7 @@ class Supervisor:
         if self._auth is None:
             self._status = 0
         else:
-            self._auth.kill(signal.SIGTERM)
+            self._auth.tell(signal.SIGTERM)
 
     def _reload(self) -> None:
         if self._channel is None or self._stop_at is not None:

@@ -13,7 +13,11 @@ from ..observe.log import Log
 AT_ONCE = 64
 """Connections accepted before other tasks get their turn."""
 
-NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+OURS = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP, errno.EFAULT)
+"""Errors of accept(2) that say that the socket is none: faults of ours. All others pass."""
+
+PAUSE = 0.1
+"""Seconds until the next try after an error, such as too many open files."""
 
 C = TypeVar("C")
 
@@ -39,6 +43,7 @@ class AcceptLoop(Generic[C]):
         self._log = log
         self.open = 0
         self.refused = 0
+        self.failed = 0
 
     def change(self, server: Server[C], most: int) -> None:
         """Connections that come from now on are served by this one; those that are open stay with the old."""
@@ -52,10 +57,12 @@ class AcceptLoop(Generic[C]):
             try:
                 self._accept_some(nursery)
             except OSError as error:
-                if error.errno not in NO_DESCRIPTORS:
+                if error.errno in OURS:
                     raise
-                self._log.error("accept-failed", listen=self._name, detail=error.strerror)
-                await trio.sleep(0.1)
+                self.failed += 1
+                if self.failed & (self.failed - 1) == 0:  # told at 1, 2, 4, 8 …
+                    self._log.error("accept-failed", listen=self._name, detail=error.strerror, count=self.failed)
+                await trio.sleep(PAUSE)
 
     def _accept_some(self, nursery: trio.Nursery) -> None:
         for _ in range(AT_ONCE):

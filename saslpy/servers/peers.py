@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import struct
 
@@ -19,6 +20,16 @@ def caller_of(connection: socket.socket) -> Caller | None:
     if connection.family != socket.AF_UNIX:
         return None
     return Caller(*_UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)))
+
+
+def address_of(text: str) -> str:
+    """An IP address as a caller gives it; empty when it is none: rules and log lines go by it."""
+    if not text:
+        return ""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return ""
 
 
 async def linger(connection: socket.socket) -> None:

@@ -26,7 +26,7 @@ from ..protocols.saslauthd import (
     encode_reply,
 )
 from .garbage import Garbage
-from .peers import caller_of, linger
+from .peers import address_of, caller_of, linger
 
 TemporaryFailure = Literal["drop", "code"]
 DEFERRED = encode_reply("TEMPFAIL try again later")
@@ -98,6 +98,8 @@ class MuxServer:
             await linger(mux.socket)
         except ProtocolError as fault:
             self._garbage.seen(str(fault))
+        except OSError:
+            return  # reset by the caller, in the middle of something
 
     async def _read(self, mux: MuxConnection) -> Request | None:
         """The request, or None when the caller hangs up or is silent for too long. Raises ``ProtocolError``."""
@@ -116,7 +118,8 @@ class MuxServer:
         return None
 
     async def _ask(self, request: Request, connection: socket.socket) -> Verdict:
-        origin = Origin("saslauthd", _text(request.service), "PLAIN", _text(request.client), caller_of(connection))
+        caller = caller_of(connection)
+        origin = Origin("saslauthd", _text(request.service), "PLAIN", address_of(_text(request.client)), caller)
         return await self._door.verify(_text(request.login), _text(request.realm), _text(request.password), origin)
 
     def _reply(self, verdict: Verdict) -> bytes:

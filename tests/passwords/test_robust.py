@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -137,3 +138,20 @@ def test_no_memory_is_no_wrong_password() -> None:
         assert not parse("$y$j0.$z$" + "a" * 43).check(b"x")  # a salt that yescrypt refuses
     """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_argon2_without_memory_or_threads_is_no_wrong_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    import argon2.low_level
+    from argon2.exceptions import VerificationError
+
+    secret = parse(make("ARGON2ID", "secret", m=64, t=1, p=2))
+    assert secret.check(b"secret")
+    assert not secret.check(b"wrong")
+    for why in ("Threading failure", "Memory allocation error"):
+
+        def fails(*_args: object, why: str = why) -> bool:
+            raise VerificationError(why)
+
+        monkeypatch.setattr(argon2.low_level, "verify_secret", fails)
+        with pytest.raises(MemoryError):
+            secret.check(b"secret")

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from saslpy.clients import ask_saslauthd
+from saslpy.process.children import comm
 
 COMMAND = (sys.executable, "-m", "saslpy")
 READY_SECONDS = 15.0
@@ -51,7 +52,7 @@ class Daemon:
     def children(self, role: str = "") -> list[int]:
         """The pids of its processes, of one role ("auth", "hash") or all."""
         listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(pid) for pid in listed if not role or _comm(pid) == f"saslpy {role}"[:15]]
+        return [int(pid) for pid in listed if not role or _comm(pid) == comm(role)]
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End it; the exit status."""

@@ -1,0 +1,67 @@
+"""The process that holds one backend written with blocking functions, and answers one question after another.
+
+It may keep root's rights (PAM, shadow), so it reads nothing but the typed questions of the auth process, and may be
+killed at any moment.
+"""
+
+from __future__ import annotations
+
+import inspect
+import socket
+from contextlib import AbstractContextManager
+from typing import Any
+
+from ..guard import describe
+from ..settings import BackendSettings
+from . import questions, wire
+from .questions import METHODS, Question
+
+
+def serve(settings: BackendSettings, channel: socket.socket) -> None:
+    """Answer until the other end is closed. The first packet tells what the backend can do, or why it cannot be opened."""
+    try:
+        manager = settings.plugin.open(settings.config)
+        if not isinstance(manager, AbstractContextManager):
+            raise TypeError("an isolated backend must be opened by a plain context manager")
+        with manager as backend:
+            channel.send(wire.encode(abilities(backend)))
+            while packet := channel.recv(wire.MAX_PACKET):
+                channel.send(_answer(backend, questions.read_question(packet)))
+    except (BrokenPipeError, ConnectionResetError):
+        return  # the auth process has given up on us
+    except Exception as error:
+        channel.send(wire.encode(["cannot", describe(error)]))
+        raise
+
+
+def abilities(backend: Any) -> list[str]:
+    """The methods of the contract that a backend has. Raises ``TypeError`` when one of them is not a blocking one."""
+    found = [name for name in METHODS if callable(getattr(backend, name, None))]
+    for name in found:
+        if inspect.iscoroutinefunction(getattr(backend, name)):
+            raise TypeError(f"{type(backend).__name__}.{name}() is async; an isolated backend has blocking methods")
+    return ["can", *found]
+
+
+def _answer(backend: Any, asked: Question) -> bytes:
+    try:
+        return questions.answer(_call(backend, asked))
+    except Exception as error:
+        text = describe(error)
+        password = asked.password.decode("utf-8", "surrogateescape")
+        return questions.raised(text.replace(password, "…") if password else text)
+
+
+def _call(backend: Any, asked: Question) -> Any:
+    login = asked.login
+    if asked.method in ("sample", "probe"):
+        return getattr(backend, asked.method)()
+    if login is None:
+        raise TypeError(f"{asked.method} needs a login")
+    match asked.method:
+        case "lookup":
+            return backend.lookup(login)
+        case "verify":
+            return backend.verify(login, asked.password.decode("utf-8", "surrogateescape"))
+        case "set_secrets":
+            return backend.set_secrets(login.name, asked.secrets)

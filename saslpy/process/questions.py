@@ -1,0 +1,93 @@
+"""What may be asked of a backend in a worker process, and how it answers: typed, and checked by whoever reads it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import msgspec
+
+from ..model import Account, Login, Origin, Refusal
+
+Method = Literal["lookup", "verify", "sample", "probe", "set_secrets"]
+METHODS: tuple[Method, ...] = ("lookup", "verify", "sample", "probe", "set_secrets")
+
+
+class Question(msgspec.Struct, array_like=True):
+    """One call. ``password`` is the bytes that the client sent."""
+
+    method: Method
+    login: Login | None = None
+    password: bytes = b""
+    secrets: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Question({self.method!r})"
+
+
+class Answer(msgspec.Struct, array_like=True):
+    """What came of it: an account, a refusal, a text, or nothing of these; or what was raised, in words."""
+
+    account: Account | None = None
+    refusal: Refusal | None = None
+    text: str | None = None
+    raised: str | None = None
+
+    def __repr__(self) -> str:
+        return "Answer(…)"
+
+
+_questions = msgspec.msgpack.Decoder(Question)
+_answers = msgspec.msgpack.Decoder(Answer)
+
+
+def question(method: Method, login: Login | None = None, password: str = "", secrets: tuple[str, ...] = ()) -> bytes:
+    """A packet. Raises ``UnicodeError`` for a name that is no text, which no policy lets through."""
+    asked = Question(method, login, password.encode("utf-8", "surrogateescape"), secrets)
+    try:
+        return msgspec.msgpack.encode(asked)
+    except UnicodeEncodeError:  # in what the caller says of itself: the name has passed the policy
+        asked.login = _printable(login)
+        return msgspec.msgpack.encode(asked)
+
+
+def _printable(login: Login | None) -> Login | None:
+    """The same login, with what is no text in its origin replaced."""
+    if login is None or login.origin is None:
+        return login
+    origin = login.origin
+    texts = {name: _text(getattr(origin, name)) for name in ("protocol", "service", "mechanism", "client")}
+    return replace(login, given=_text(login.given), origin=Origin(**texts, caller=origin.caller))
+
+
+def _text(value: str) -> str:
+    return value.encode("utf-8", "replace").decode()
+
+
+def read_question(packet: bytes) -> Question:
+    """The question in a packet. Raises ``msgspec.DecodeError`` for anything else."""
+    return _questions.decode(packet)
+
+
+def answer(value: Any) -> bytes:
+    """A packet with what a backend's method returned. Raises ``TypeError`` when that is nothing of its contract."""
+    match value:
+        case None:
+            return msgspec.msgpack.encode(Answer())
+        case Account():
+            return msgspec.msgpack.encode(Answer(account=value))
+        case Refusal():
+            return msgspec.msgpack.encode(Answer(refusal=value))
+        case str():
+            return msgspec.msgpack.encode(Answer(text=value))
+    raise TypeError(f"the backend answered {type(value).__name__}")
+
+
+def raised(text: str) -> bytes:
+    """A packet that says that the method has raised."""
+    return msgspec.msgpack.encode(Answer(raised=text.encode("utf-8", "replace").decode()))
+
+
+def read_answer(packet: bytes) -> Answer:
+    """The answer in a packet. Raises ``msgspec.DecodeError`` for anything else."""
+    return _answers.decode(packet)

@@ -1,0 +1,150 @@
+"""A backend whose work is done in other processes: to the core it is a backend like any other."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import msgspec
+import trio
+
+from ..guard import BackendFailed
+from ..model import Account, Login, Reason, Refusal
+from . import questions
+from .link import Link, WorkerEnded
+from .questions import Answer, Method
+
+RECYCLE = 1000
+"""Questions after which a worker is replaced: PAM modules leak."""
+
+OPENING = 10.0
+"""Seconds for a worker to open its backend."""
+
+MAX_WAITING = 256
+"""Questions that may wait for a worker; more cannot be answered in time."""
+
+Start: TypeAlias = Callable[[], Awaitable[Link]]
+
+
+class _Worker:
+    """One process, and how many questions it has answered."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.answered = 0
+
+
+class Remote:
+    """Asks a pool of workers. It has the methods that the backend has; each raises ``BackendFailed`` when it cannot say."""
+
+    def __init__(self, start: Start, most: int) -> None:
+        self._start = start
+        self._limiter = trio.CapacityLimiter(most)
+        self._idle: list[_Worker] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, start: Start, most: int) -> AsyncIterator[Remote]:
+        """The backend, once a first worker has opened it. Raises ``BackendFailed`` with its reason when that cannot be."""
+        remote = cls(start, most)
+        try:
+            await remote._meet()
+            yield remote
+        finally:
+            for worker in remote._idle:
+                worker.link.close()
+
+    async def _meet(self) -> None:
+        """Start a worker, and take over what it says that the backend can do."""
+        worker, can = await self._begin()
+        self._idle.append(worker)
+        own: dict[str, Any] = {
+            "lookup": self._lookup,
+            "verify": self._verify,
+            "sample": self._sample,
+            "probe": self._probe,
+            "set_secrets": self._set_secrets,
+        }
+        for name in can:
+            setattr(self, name, own[name])
+
+    async def _begin(self) -> tuple[_Worker, Sequence[str]]:
+        with trio.move_on_after(OPENING):
+            link = await self._start()
+            try:
+                match await link.receive():
+                    case ["can", *names]:
+                        return _Worker(link), names
+                    case ["cannot", str(why)]:
+                        raise BackendFailed(Reason.BACKEND_FAILED, why)
+                    case _:
+                        raise WorkerEnded("odd words")
+            except WorkerEnded as ended:
+                link.close()
+                raise BackendFailed(Reason.BACKEND_FAILED, f"its worker process did not start: {ended}") from None
+            except BaseException:
+                link.close()
+                raise
+        raise BackendFailed(Reason.TIMEOUT, f"its worker process did not start in {OPENING:g} s")
+
+    async def _lookup(self, login: Login) -> Account | None:
+        return (await self._ask("lookup", login)).account
+
+    async def _verify(self, login: Login, password: str) -> Account | Refusal:
+        answer = await self._ask("verify", login, password)
+        found = answer.account or answer.refusal
+        if found is None:
+            raise BackendFailed(Reason.BACKEND_FAILED, "the backend answered None, not Account or Refusal")
+        return found
+
+    async def _sample(self) -> str | None:
+        return (await self._ask("sample")).text
+
+    async def _probe(self) -> str:
+        return (await self._ask("probe")).text or ""
+
+    async def _set_secrets(self, login: str, secrets: Sequence[str]) -> None:
+        await self._ask("set_secrets", Login.of(login), "", tuple(secrets))
+
+    async def _ask(
+        self, method: Method, login: Login | None = None, password: str = "", secrets: tuple[str, ...] = ()
+    ) -> Answer:
+        """One question to an idle worker, or to a new one. The caller's deadline ends the worker that is at it."""
+        if self._limiter.statistics().tasks_waiting >= MAX_WAITING:
+            raise BackendFailed(Reason.OVERLOAD, "too many questions wait for its workers")
+        packet = questions.question(method, login, password, secrets)
+        async with self._limiter:
+            worker = self._take() or (await self._begin())[0]
+            answer = await self._exchange(worker, packet)
+        if answer.raised is not None:
+            raise BackendFailed(Reason.BACKEND_FAILED, answer.raised)
+        return answer
+
+    def _take(self) -> _Worker | None:
+        """An idle worker that is still there; the one that was used last."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.link.alive():
+                return worker
+            worker.link.close()
+        return None
+
+    async def _exchange(self, worker: _Worker, packet: bytes) -> Answer:
+        try:
+            if not worker.link.send(packet):
+                raise WorkerEnded("it does not read")
+            answer = questions.read_answer(await worker.link.receive_packet())
+        except (WorkerEnded, msgspec.DecodeError) as ended:
+            worker.link.close()
+            raise BackendFailed(Reason.BACKEND_FAILED, f"its worker process ended: {ended}") from None
+        except BaseException:  # cancelled: nobody knows what it is at
+            worker.link.end()
+            worker.link.close()
+            raise
+        worker.answered += 1
+        if worker.answered >= RECYCLE:
+            worker.link.close()
+        else:
+            self._idle.append(worker)
+        return answer

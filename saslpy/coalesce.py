@@ -1,7 +1,8 @@
 """Concurrent lookups become one question.
 
 While a question is under way, further lookups gather; when it is answered, all that have gathered go out together. A
-lone lookup goes out at once, so nobody waits for company.
+lone lookup goes out at once, so nobody waits for company. A second question goes out beside the first only when there
+are enough lookups for a whole one, or when the first takes long: small questions cost more than they gain.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class Coalescer:
         self._by_age: deque[_Waiter] = deque()
         self._copy = copy
         self._nursery = nursery
-        self._idle = parallel
+        self._parallel = parallel
+        self._under_way = 0
         self._waiting: deque[_Waiter] = deque()
 
     async def lookup(self, login: Login) -> Account | None:
@@ -77,9 +79,8 @@ class Coalescer:
         if not self._by_age:
             self._nursery.start_soon(self._sweep)
         self._by_age.append(waiter)
-        if self._idle:
-            self._idle -= 1
-            self._nursery.start_soon(self._run)
+        if self._under_way == 0 or len(self._waiting) >= MOST:
+            self._ask_more()
 
         def abort(_raise: object) -> trio.lowlevel.Abort:
             waiter.abandoned = True
@@ -92,6 +93,8 @@ class Coalescer:
         """End the lookups whose time is over, until none is left."""
         while self._by_age:
             await trio.sleep(min(SWEEP, self._timeout))
+            if self._waiting:
+                self._ask_more()  # past the question that takes so long
             now = trio.current_time()
             while self._by_age and (self._by_age[0].abandoned or self._by_age[0].until <= now):
                 _wake(self._by_age.popleft(), outcome.Error(WaitedTooLong()))
@@ -102,7 +105,12 @@ class Coalescer:
             while group := self._next_group():
                 await self._ask_for(group)
         finally:
-            self._idle += 1
+            self._under_way -= 1
+
+    def _ask_more(self) -> None:
+        if self._under_way < self._parallel:
+            self._under_way += 1
+            self._nursery.start_soon(self._run)
 
     def _next_group(self) -> dict[str, list[_Waiter]]:
         group: dict[str, list[_Waiter]] = {}

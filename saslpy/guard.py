@@ -15,6 +15,7 @@ import trio
 
 from .accounts import fault_in
 from .backend import BatchStore, Probe, Sampling, Store, Verifier
+from .breaker import Breaker
 from .coalesce import Coalescer, TooManyWaiting, WaitedTooLong
 from .health import Health
 from .model import Account, Login, Reason, Refusal
@@ -23,6 +24,9 @@ T = TypeVar("T")
 
 PARALLEL_LOOKUPS = 2
 """Questions under way to one batch store; more would make the batches smaller, not the answers faster."""
+
+LIMIT = 512
+"""Questions to one backend at a time: half of what the door takes, so that one that hangs leaves room for the others."""
 
 THREADS = 8
 """Threads at most in one backend's blocking methods, those abandoned at the deadline included."""
@@ -38,9 +42,14 @@ class BackendFailed(Exception):
 
 
 class Guarded:
-    """One backend as the core sees it. Its methods raise ``BackendFailed`` and nothing else."""
+    """One backend as the core sees it. Its methods raise ``BackendFailed`` and nothing else.
 
-    def __init__(self, name: str, backend: Any, timeout: float, health: Health, nursery: trio.Nursery) -> None:
+    ``timeout``: seconds for one question; ``limit``: questions under way at a time.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917
+        self, name: str, backend: Any, timeout: float, health: Health, nursery: trio.Nursery, limit: int = LIMIT
+    ) -> None:
         self.name = name
         self.backend = backend
         self.timeout = timeout
@@ -49,6 +58,9 @@ class Guarded:
         self.has_verify = isinstance(backend, Verifier)
         if not (self.has_secrets or self.has_verify):
             raise TypeError(f"backend {name}: {type(backend).__name__} has neither lookup() nor verify()")
+        self._limit = limit
+        self._under_way = 0
+        self._breaker = Breaker(trio.current_time)
         self._limiter = trio.CapacityLimiter(THREADS)
         self._coalescer = (
             Coalescer(self._ask_many, _again, nursery, timeout, PARALLEL_LOOKUPS)
@@ -58,35 +70,60 @@ class Guarded:
 
     @classmethod
     @asynccontextmanager
-    async def around(cls, name: str, backend: Any, timeout: float, health: Health) -> AsyncIterator[Guarded]:
+    async def around(
+        cls, name: str, backend: Any, timeout: float, health: Health, limit: int = LIMIT
+    ) -> AsyncIterator[Guarded]:
         """The guard for an open backend; what is still under way at the end is cancelled."""
         async with trio.open_nursery() as nursery:
-            yield cls(name, backend, timeout, health, nursery)
+            yield cls(name, backend, timeout, health, nursery, limit)
             nursery.cancel_scope.cancel()
 
     async def lookup(self, login: Login) -> Account | None:
         """The account of a login, or None: definitely no such user."""
-        if self._coalescer is None:
-            return self._account(await self._call(self.backend.lookup, login))
+        self._enter()
         try:
+            if self._coalescer is None:
+                return self._account(await self._call(self.backend.lookup, login))
             return await self._coalescer.lookup(login)
         except TooManyWaiting:
             raise BackendFailed(Reason.OVERLOAD, "too many lookups are waiting") from None
         except WaitedTooLong:
+            self._breaker.silent(login.name)
             raise BackendFailed(Reason.TIMEOUT, self._too_slow()) from None
+        except BackendFailed as failure:
+            self._note(failure, login)
+            raise
+        finally:
+            self._under_way -= 1
 
     async def verify(self, login: Login, password: str) -> Account | Refusal:
         """The account, or a definite no."""
+        self._enter()
         try:
             answer = await self._call(self.backend.verify, login, password)
         except BackendFailed as failure:
             failure.detail = failure.detail.replace(password, "…")  # a driver's message may show what it was given
+            self._note(failure, login)
             raise
+        finally:
+            self._under_way -= 1
         if isinstance(answer, Refusal):
             return answer
         if not isinstance(answer, Account):
             raise self._odd(f"{type(answer).__name__}, not Account or Refusal")
         return self._sound(answer)
+
+    def _enter(self) -> None:
+        """One more question, if the backend can be asked. Raises ``BackendFailed``."""
+        if self._under_way >= self._limit:
+            raise BackendFailed(Reason.OVERLOAD, f"{self._limit} questions to this backend are under way")
+        if not self._breaker.lets_through():
+            raise BackendFailed(Reason.TIMEOUT, f"it has not answered for a while ({self._too_slow()})")
+        self._under_way += 1
+
+    def _note(self, failure: BackendFailed, login: Login) -> None:
+        if failure.reason is Reason.TIMEOUT:
+            self._breaker.silent(login.name)
 
     async def sample(self) -> str | None:
         """Any stored secret of the usual kind, None where the backend has or shows none."""
@@ -143,11 +180,14 @@ class Guarded:
             raise
         except BackendFailed as told:  # by a worker process, in its own words
             failure = told
+            self._breaker.answered()
         except BaseException as error:  # a plug-in may raise anything, SystemExit and KeyboardInterrupt too
             if isinstance(error, BaseExceptionGroup) and error.subgroup(trio.Cancelled):
                 raise
             failure = BackendFailed(Reason.BACKEND_FAILED, describe(error))
+            self._breaker.answered()
         else:
+            self._breaker.answered()
             self.health.works(self.name)
             return answer
         self.health.failed(self.name, failure.detail)

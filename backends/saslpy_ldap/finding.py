@@ -1,0 +1,111 @@
+"""Who a login is: one entry of the directory, or none."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from saslpy.model import Account, Login
+
+from .answers import SUCCESS, Entry, Fault, Found, Question
+from .directory import Directory
+from .entries import BadEntry, Layout
+from .places import Server
+
+if TYPE_CHECKING:
+    from . import Config
+
+NOBODY = Login.of("saslpy-check@invalid")
+SCOPES = {"base": 0, "one": 1, "subtree": 2}
+
+_NO_USERS_THERE = re.compile(r"ldaps?://[^/]*/(?:DC=(?:Domain|Forest)DnsZones|CN=Configuration)[,?]", re.IGNORECASE)
+"""Where a domain controller sends every search of its domain's root: zones of the DNS, and its own configuration."""
+
+
+class Ambiguous(Fault):
+    """Several entries for one login: which of them may log in is a question for whoever wrote the filter.
+
+    No is not the answer: nobody has looked at the password, and whoever is meant may be right.
+    """
+
+
+class Elsewhere(Fault):
+    """Nothing was found here, but a part of the directory is on another server, where we do not go with a password."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """An entry. ``member``: whether it is in a group that may log in."""
+
+    dn: str
+    account: Account
+    member: bool = True
+
+
+class Finder:
+    """Searches with the filters of the configuration."""
+
+    def __init__(self, config: Config, directory: Directory) -> None:
+        self._config = config
+        self._directory = directory
+        self._filter = config.filter_template
+        self._group = config.group_template
+        self.layout = Layout(
+            login=config.login_attribute or self._filter.login_attribute()[0],
+            add_domain=not config.login_attribute and self._filter.login_attribute()[1] == "local",
+            fields=config.attributes,
+            password=config.password_attribute,
+        )
+
+    def find(self, login: Login, until: float) -> Person | None:
+        """The person, None where there is definitely none. Raises ``Fault``."""
+        entry = self._entry(login, until)
+        if entry is None:
+            return None
+        if not entry.dn:
+            raise BadEntry("the entry found has an empty name: to bind as it would be no bind at all")
+        return Person(entry.dn, self.layout.account(entry, login), self._is_member(entry.dn, login, until))
+
+    def probe(self, server: Server, until: float) -> None:
+        """Whether the server has the base, and takes the filters."""
+        self._directory.search_at(server, replace(self._about(NOBODY), scope=0, filter="(objectClass=*)"), until)
+        self._directory.search_at(server, self._about(NOBODY), until)
+        if self._group is not None:
+            self._directory.search_at(server, self._membership(self._config.base, NOBODY), until)
+
+    def sample(self, until: float) -> str | None:
+        """Any stored password, None where there is none to be seen."""
+        attribute = self.layout.password
+        question = replace(self._about(NOBODY), filter=f"({attribute}=*)", attributes=(attribute,), limit=1)
+        for entry in self._directory.search(question, until).entries:
+            for value in entry.values.get(attribute.lower(), ()):
+                return value.decode("utf-8", "replace")
+        return None
+
+    def _entry(self, login: Login, until: float) -> Entry | None:
+        found = self._directory.search(self._about(login), until)
+        if len(found.entries) > 1 or found.result.code != SUCCESS:
+            raise Ambiguous("the filter finds more than one entry for a login")
+        return found.entries[0] if self._any(found) else None
+
+    def _is_member(self, dn: str, login: Login, until: float) -> bool:
+        return self._group is None or self._any(self._directory.search(self._membership(dn, login), until))
+
+    def _any(self, found: Found) -> bool:
+        """Whether there are entries. Raises ``Elsewhere`` where that cannot be known here."""
+        if found.entries or self._config.on_reference == "ignore":
+            return bool(found.entries)
+        if any(not _NO_USERS_THERE.match(url) for url in found.references):
+            raise Elsewhere("a part of the directory is on another server; referrals are not followed (on_reference)")
+        return False
+
+    def _about(self, login: Login) -> Question:
+        # two are asked for, so that a second one is noticed
+        scope = SCOPES[self._config.scope]
+        return Question(self._config.base, scope, self._filter.of_login(login), self.layout.attributes, 2)
+
+    def _membership(self, dn: str, login: Login) -> Question:
+        assert self._group is not None
+        base = self._config.group_base or self._config.base
+        return Question(base, 2, self._group.of_login(login, dn=dn), ("1.1",), 1)

@@ -1,0 +1,158 @@
+"""What a configuration must keep to. Every function raises a ValueError whose message begins with the key at fault."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .entries import FIELDS
+from .places import Server, server_of
+from .templates import BindName, Filter
+
+if TYPE_CHECKING:
+    from . import Config
+
+T = TypeVar("T")
+
+_ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)+")
+
+SEARCH_KEYS = (
+    "base",
+    "login_attribute",
+    "attributes",
+    "group_filter",
+    "group_base",
+    "password_attribute",
+    "bind_dn",
+    "bind_password",
+    "bind_password_file",
+)
+"""Those that mean nothing without a search."""
+
+
+def servers(config: Config) -> tuple[Server, ...]:
+    """Where to connect, in order."""
+    if not config.urls:
+        raise ValueError('urls: names no server; one is written "ldaps://ldap1.example.com"')
+    found: list[Server] = []
+    for number, url in enumerate(config.urls):
+        server = _keyed(f"urls[{number}]", server_of, url, config.starttls)
+        if server in found:
+            raise ValueError(f"urls[{number}]: stands there twice")
+        found.append(server)
+    encrypted = [server for server in found if server.protection != "none"]
+    if config.starttls and not any(server.protection == "starttls" for server in found):
+        raise ValueError("starttls: goes with ldap://; ldaps:// is encrypted from its beginning, a unix socket never")
+    if config.ca_file is not None and not encrypted:
+        raise ValueError("ca_file: no connection uses TLS; say starttls = true, or leave it out")
+    return tuple(found)
+
+
+def questions(config: Config) -> dict[str, Any]:
+    """The parsed templates: how a login becomes a search, or a name to bind as."""
+    if bool(config.filter) == bool(config.user_dn):
+        has = "both" if config.filter else "neither"
+        raise ValueError(f"needs either filter (search, then bind) or user_dn (bind alone), has {has}")
+    if config.user_dn:
+        for key in SEARCH_KEYS:
+            if getattr(config, key):
+                raise ValueError(f"{key}: goes with filter, not with user_dn")
+        return {"bind_name": _keyed("user_dn", BindName.of, config.user_dn)}
+    _check_base("base", config.base)
+    template = _keyed("filter", Filter.of, config.filter)
+    _check_attributes(config)
+    if config.group_base and not config.group_filter:
+        raise ValueError("group_base: goes with group_filter")
+    if config.group_base:
+        _check_base("group_base", config.group_base)
+    group = _keyed("group_filter", Filter.of, config.group_filter, ("dn",)) if config.group_filter else None
+    return {"filter_template": template, "group_template": group}
+
+
+def check_credentials(config: Config) -> None:
+    """Who we are to the directory: somebody with a password, or nobody."""
+    if config.bind_password and config.bind_password_file is not None:
+        raise ValueError("bind_password_file: either a password or a file with it, not both")
+    has_password = bool(config.bind_password) or config.bind_password_file is not None
+    if config.bind_dn and not has_password:
+        # sent like this, it would be an unauthenticated bind, which succeeds and finds nothing
+        raise ValueError("bind_dn: needs bind_password_file (or bind_password)")
+    if has_password and not config.bind_dn:
+        raise ValueError("bind_dn: is missing; the password is for nobody")
+    if not config.bind_dn.isprintable():
+        raise ValueError("bind_dn: holds a control character")
+
+
+def check_driver(config: Config) -> None:
+    """Whether the driver that is asked for by name is there; it is loaded later."""
+    if config.driver == "python-ldap" and importlib.util.find_spec("ldap") is None:
+        raise ValueError("driver: python-ldap is not installed: pip install 'saslpy[ldap-fast]'")
+
+
+def check_numbers(config: Config) -> None:
+    """Bounds that make sense."""
+    if not 1 <= config.pool_size <= 64:
+        raise ValueError("pool_size: must be from 1 to 64")
+    if not 0.1 <= config.query_timeout <= 60:
+        raise ValueError("query_timeout: must be from 0.1 to 60 seconds")
+    if not 0 <= config.remember_seconds <= 3600:
+        raise ValueError("remember_seconds: must be from 0 (never) to 3600")
+
+
+def first_line(path: Path) -> str:
+    """The password in a file: its first line without the newline."""
+    try:
+        line = path.read_bytes().partition(b"\n")[0].removesuffix(b"\r").decode()
+    except OSError as error:
+        raise ValueError(f"bind_password_file: {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        # the error itself would show the bytes
+        raise ValueError(f"bind_password_file: {path}: its first line is not UTF-8") from None
+    if not line:
+        raise ValueError(f"bind_password_file: {path}: its first line is empty")
+    return line
+
+
+def certificates(path: Path) -> str:
+    """The text of a PEM file."""
+    try:
+        text = path.read_bytes().decode("ascii", "replace")
+    except OSError as error:
+        raise ValueError(f"ca_file: {path}: {error.strerror}") from None
+    if "-----BEGIN CERTIFICATE-----" not in text:
+        raise ValueError(f"ca_file: {path}: holds no certificate in PEM form")
+    # what stands around certificates may be in any encoding; OpenSSL wants ASCII
+    return text.encode("ascii", "ignore").decode("ascii")
+
+
+def _check_attributes(config: Config) -> None:
+    for field, attribute in config.attributes.items():
+        if field not in FIELDS:
+            raise ValueError(f"attributes.{field}: unknown; known are {', '.join(FIELDS)}")
+        _check_attribute(f"attributes.{field}", attribute)
+    for key in ("login_attribute", "password_attribute"):
+        if getattr(config, key):
+            _check_attribute(key, getattr(config, key))
+
+
+def _check_attribute(key: str, name: str) -> None:
+    if not _ATTRIBUTE.fullmatch(name):
+        raise ValueError(f"{key}: {name!r} is no name of an attribute")
+
+
+def _check_base(key: str, dn: str) -> None:
+    if not dn:
+        raise ValueError(f'{key}: is required with filter: "ou=people,dc=example,dc=com"')
+    if "=" not in dn or not dn.isprintable():
+        raise ValueError(f"{key}: {dn!r} is no DN")
+
+
+def _keyed(key: str, read: Callable[..., T], *args: Any) -> T:
+    """What ``read`` makes of it, its complaint with the key before it."""
+    try:
+        return read(*args)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None

@@ -1,0 +1,45 @@
+"""Stored passwords read from an attribute: for CRAM-MD5 and SCRAM, where a directory lets us read them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from saslpy.model import Account, Login
+
+from .answers import Fault
+from .directory import Directory
+from .finding import Finder
+from .verifier import askable
+
+if TYPE_CHECKING:
+    from . import Config
+
+
+class LdapStore:
+    """The users of a directory with their stored secrets. Blocks; may be called from several threads."""
+
+    def __init__(self, config: Config, directory: Directory) -> None:
+        self._config = config
+        self._directory = directory
+        self._finder = Finder(config, directory)
+
+    def lookup(self, login: Login) -> Account | None:
+        """The account with its secrets, None where there is definitely no such user. Raises ``Fault``."""
+        if not askable(login, self._config.domains):
+            return None
+        person = self._finder.find(login, self._directory.until())
+        if person is None:
+            return None
+        return person.account if person.member else replace(person.account, disabled=True)
+
+    def sample(self) -> str | None:
+        """Any stored password."""
+        return self._finder.sample(self._directory.until())
+
+    def probe(self) -> str:
+        """What was reached. Raises ``Fault`` too where no password can be seen."""
+        told = self._directory.each_server(self._finder.probe)
+        if self.sample() is None:
+            raise Fault(f"no entry below base shows {self._config.password_attribute}: may bind_dn read it?")
+        return f"{told}, stored passwords can be read"

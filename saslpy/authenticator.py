@@ -94,14 +94,9 @@ class Authenticator:
         bounds = rules.bounds
         if rules.pending > bounds.pending:
             return Defer(Reason.OVERLOAD, detail=f"{bounds.pending} requests are under way")
-        verdict: Verdict | None = None
-        with trio.CancelScope(deadline=trio.current_time() + bounds.deadline):
-            verdict = await self._judge(rules, login, password, origin)
-        return verdict or Defer(Reason.TIMEOUT, detail=f"no verdict in {bounds.deadline:g} s")
-
-    async def _judge(self, rules: Rules, login: Login, password: str, origin: Origin) -> Verdict:
+        until = trio.current_time() + bounds.deadline
         try:
-            return await rules.chain(login, origin).verify(login, password, origin)
+            return await rules.chain(login, origin).verify(login, password, origin, until)
         except Exception as error:  # backends are guarded, so this is a fault of ours
             self._log.fault(error)
             return Defer(Reason.INTERNAL, detail=describe(error) if isinstance(error, OSError) else "")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal
 
 from .accounts import AccountTemplate, network
 from .checking import Checker, Usual
 from .guard import BackendFailed, Guarded
-from .hashing import HashingFailed, Overloaded
+from .hashing import HashingFailed, Overloaded, TooLate
 from .model import Accept, Account, Defer, Login, Origin, Reason, Refusal, Reject, Verdict
 
 OnReject = Literal["stop", "next"]
@@ -38,8 +39,11 @@ class Chain:
         self.links = tuple(links)
         self._checker = checker
 
-    async def verify(self, login: Login, password: str, origin: Origin) -> Verdict:
-        """The verdict of the whole chain on a login with a password in the clear.
+    async def verify(self, login: Login, password: str, origin: Origin, until: float = inf) -> Verdict:
+        """The verdict of the whole chain on a login with a password in the clear, by ``until`` (``trio.current_time``).
+
+        The time is a value that every wait is given, and no cancel scope around all of them: for one login a scope costs
+        a tenth of all that the event loop does.
 
         Unknown here: ask the next. Wrong password: stop, unless the backend is marked ``on_reject = "next"``. Failure:
         remember the doubt and go on; if nobody accepts then, the answer is Defer.
@@ -48,14 +52,15 @@ class Chain:
         verdict = Reject(Reason.UNKNOWN_USER)
         for link in self.links:
             try:
-                answer = await self._ask(link, login, password, origin)
+                answer = await self._ask(link, login, password, origin, until)
             except BackendFailed as failure:
                 doubt = doubt or Defer(failure.reason, link.name, failure.detail)
                 continue
             except Overloaded as overload:
                 return Defer(Reason.OVERLOAD, link.name, str(overload))
             except HashingFailed as failure:
-                doubt = doubt or Defer(Reason.HASHING_FAILED, link.name, str(failure))
+                reason = Reason.TIMEOUT if isinstance(failure, TooLate) else Reason.HASHING_FAILED
+                doubt = doubt or Defer(reason, link.name, str(failure))
                 continue
             if isinstance(answer, Accept):
                 return answer
@@ -64,37 +69,37 @@ class Chain:
                 if link.on_reject == "stop":
                     break
         if doubt is None and verdict.reason is Reason.UNKNOWN_USER:
-            await self._cost_of_unknown(password)
+            await self._cost_of_unknown(password, until)
         return doubt or verdict
 
-    async def _ask(self, link: Link, login: Login, password: str, origin: Origin) -> Accept | Reject:
+    async def _ask(self, link: Link, login: Login, password: str, origin: Origin, until: float) -> Accept | Reject:
         if link.backend.has_secrets:
-            account = await link.backend.lookup(login)
+            account = await link.backend.lookup(login, until)
             if account is None:
                 return Reject(Reason.UNKNOWN_USER, link.name)
-            wrong = await self._checker.check(account, password, link.usual)
+            wrong = await self._checker.check(account, password, link.usual, until)
             if wrong is not None:
                 return Reject(wrong, link.name)
             return judge(account, origin, link)
-        answer = await link.backend.verify(login, password)
+        answer = await link.backend.verify(login, password, until)
         if isinstance(answer, Refusal):
             return Reject(answer.reason, link.name, answer.detail)
         return judge(answer, origin, link)
 
-    async def _cost_of_unknown(self, password: str) -> None:
+    async def _cost_of_unknown(self, password: str, until: float) -> None:
         """One real hash of the usual kind of the first store: an unknown user takes the time of a known one."""
         link = next((link for link in self.links if link.backend.has_secrets), None)
         if link is None:
             return
         if not link.usual.known:
             try:
-                stored = await link.backend.sample()
+                stored = await link.backend.sample(until)
             except BackendFailed:
                 stored = None
             if stored is not None:
                 link.usual.saw_stored(stored)
         try:
-            await self._checker.pretend(password, link.usual)
+            await self._checker.pretend(password, link.usual, until)
         except (Overloaded, HashingFailed):
             return
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from . import passwords
 from .hashing import Hashes, Task
@@ -27,23 +28,23 @@ class Checker:
         self._log = log
         self._forbidden = forbidden
 
-    async def check(self, account: Account, password: str, usual: Usual) -> Reason | None:
+    async def check(self, account: Account, password: str, usual: Usual, until: float = inf) -> Reason | None:
         """None when the password is right, else why not. Raises ``hashing.Overloaded`` and ``HashingFailed``."""
         usable, reason = self._usable(account, usual.default_scheme)
         if not usable:
             # a locked account must not answer faster than one with a wrong password
-            await self.pretend(password, usual)
+            await self.pretend(password, usual, until)
             return reason
         for known in usable:
             usual.saw(known)
-        right = await self._any(usable, password, account.login)
+        right = await self._any(usable, password, account.login, until)
         return None if right else Reason.WRONG_PASSWORD
 
-    async def pretend(self, password: str, usual: Usual) -> None:
+    async def pretend(self, password: str, usual: Usual, until: float = inf) -> None:
         """Spend the time that a check of the store's usual kind takes."""
-        await self._any([usual.known_or_fallback()], password, "")
+        await self._any([usual.known_or_fallback()], password, "", until)
 
-    async def _any(self, secrets: Sequence[Known], password: str, login: str) -> bool:
+    async def _any(self, secrets: Sequence[Known], password: str, login: str, until: float) -> bool:
         raw = password.encode("utf-8", "surrogatepass")
         if len(raw) > MAX_PASSWORD:
             return False  # it matches nothing, whoever the user is
@@ -55,7 +56,8 @@ class Checker:
                 kind=secrets[0].secret.kind if len(secrets) == 1 else f"{len(secrets)} secrets",
                 memory_kib=max(known.secret.memory_kib for known in secrets),
                 size=sum(len(text) for text, _ in stored) + len(raw),
-            )
+            ),
+            until,
         )
         return right is True
 

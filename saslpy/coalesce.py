@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TypeAlias
 
 import outcome
@@ -63,22 +64,22 @@ class Coalescer:
     ) -> None:
         self._ask = ask
         self._timeout = timeout
-        self._by_age: deque[_Waiter] = deque()
+        self._timed: list[_Waiter] = []
         self._copy = copy
         self._nursery = nursery
         self._parallel = parallel
         self._under_way = 0
         self._waiting: deque[_Waiter] = deque()
 
-    async def lookup(self, login: Login) -> Account | None:
-        """The answer for one login."""
+    async def lookup(self, login: Login, until: float = inf) -> Account | None:
+        """The answer for one login, by ``until`` (``trio.current_time``) at the latest."""
         if len(self._waiting) >= WAITING:
             raise TooManyWaiting
-        waiter = _Waiter(login, trio.lowlevel.current_task(), trio.current_time() + self._timeout)
+        waiter = _Waiter(login, trio.lowlevel.current_task(), min(until, trio.current_time() + self._timeout))
         self._waiting.append(waiter)
-        if not self._by_age:
+        if not self._timed:
             self._nursery.start_soon(self._sweep)
-        self._by_age.append(waiter)
+        self._timed.append(waiter)
         if self._under_way == 0 or len(self._waiting) >= MOST:
             self._ask_more()
 
@@ -91,13 +92,15 @@ class Coalescer:
 
     async def _sweep(self) -> None:
         """End the lookups whose time is over, until none is left."""
-        while self._by_age:
+        while self._timed:
             await trio.sleep(min(SWEEP, self._timeout))
             if self._waiting:
                 self._ask_more()  # past the question that takes so long
             now = trio.current_time()
-            while self._by_age and (self._by_age[0].abandoned or self._by_age[0].until <= now):
-                _wake(self._by_age.popleft(), outcome.Error(WaitedTooLong()))
+            for waiter in self._timed:
+                if waiter.until <= now:
+                    _wake(waiter, outcome.Error(WaitedTooLong()))
+            self._timed = [waiter for waiter in self._timed if not waiter.abandoned]
 
     async def _run(self) -> None:
         """Ask until nobody waits."""

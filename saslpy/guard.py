@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any, TypeVar
 
 import trio
@@ -78,13 +79,13 @@ class Guarded:
             yield cls(name, backend, timeout, health, nursery, limit)
             nursery.cancel_scope.cancel()
 
-    async def lookup(self, login: Login) -> Account | None:
-        """The account of a login, or None: definitely no such user."""
+    async def lookup(self, login: Login, until: float = inf) -> Account | None:
+        """The account of a login, or None: definitely no such user. By ``until`` (``trio.current_time``) at the latest."""
         self._enter()
         try:
             if self._coalescer is None:
-                return self._account(await self._call(self.backend.lookup, login))
-            return await self._coalescer.lookup(login)
+                return self._account(await self._call(until, self.backend.lookup, login))
+            return await self._coalescer.lookup(login, until)
         except TooManyWaiting:
             raise BackendFailed(Reason.OVERLOAD, "too many lookups are waiting") from None
         except WaitedTooLong:
@@ -96,11 +97,11 @@ class Guarded:
         finally:
             self._under_way -= 1
 
-    async def verify(self, login: Login, password: str) -> Account | Refusal:
-        """The account, or a definite no."""
+    async def verify(self, login: Login, password: str, until: float = inf) -> Account | Refusal:
+        """The account, or a definite no. By ``until`` (``trio.current_time``) at the latest."""
         self._enter()
         try:
-            answer = await self._call(self.backend.verify, login, password)
+            answer = await self._call(until, self.backend.verify, login, password)
         except BackendFailed as failure:
             failure.detail = failure.detail.replace(password, "…")  # a driver's message may show what it was given
             self._note(failure, login)
@@ -125,23 +126,23 @@ class Guarded:
         if failure.reason is Reason.TIMEOUT:
             self._breaker.silent(login.name)
 
-    async def sample(self) -> str | None:
+    async def sample(self, until: float = inf) -> str | None:
         """Any stored secret of the usual kind, None where the backend has or shows none."""
         if not isinstance(self.backend, Sampling):
             return None
-        answer = await self._call(self.backend.sample)
+        answer = await self._call(until, self.backend.sample)
         return answer if isinstance(answer, str) else None
 
     async def probe(self) -> str:
         """A line about what was reached; a backend that cannot tell is asked for a user that nobody has."""
         if isinstance(self.backend, Probe):
-            return str(await self._call(self.backend.probe))
+            return str(await self._call(inf, self.backend.probe))
         if self.has_secrets:
             await self.lookup(Login.of("saslpy-check@invalid"))
         return "answers" if self.has_secrets else "loaded"
 
     async def _ask_many(self, logins: Sequence[Login]) -> Sequence[Account | Exception | None]:
-        answers = list(await self._call(self.backend.lookup_many, logins))
+        answers = list(await self._call(inf, self.backend.lookup_many, logins))
         if len(answers) != len(logins):
             raise self._odd(f"{len(answers)} answers to {len(logins)} questions")
         return [self._one_of_many(answer) for answer in answers]
@@ -169,10 +170,10 @@ class Guarded:
             raise self._odd(f"an account whose {fault}")
         return account
 
-    async def _call(self, method: Callable[..., Any], *args: Any) -> Any:
+    async def _call(self, until: float, method: Callable[..., Any], *args: Any) -> Any:
         """Call the backend, within its time, and remember how it went."""
         try:
-            with trio.fail_after(self.timeout):
+            with trio.fail_at(min(until, trio.current_time() + self.timeout)):
                 answer = await self._invoke(method, *args)
         except trio.TooSlowError:
             failure = BackendFailed(Reason.TIMEOUT, self._too_slow())

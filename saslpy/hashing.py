@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import Any, Protocol
 
 import trio
@@ -19,6 +20,10 @@ class Overloaded(Exception):
 
 class HashingFailed(Exception):
     """The hash could not be computed: no memory, or its process ended. The answer is "could not find out"."""
+
+
+class TooLate(HashingFailed):
+    """The hash was not computed in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +44,8 @@ class Task:
 class Hashes(Protocol):
     """What computes hashes for the rest of the core: ``hashpool.HashPool`` in the daemon."""
 
-    async def run(self, task: Task, /) -> Any:
-        """The result. Raises ``Overloaded`` or ``HashingFailed``."""
+    async def run(self, task: Task, until: float = inf, /) -> Any:
+        """The result, by ``until`` (``trio.current_time``). Raises ``Overloaded`` or ``HashingFailed``."""
 
 
 class HashThreads:
@@ -49,13 +54,16 @@ class HashThreads:
     def __init__(self) -> None:
         self._limiter = trio.CapacityLimiter(cores())
 
-    async def run(self, task: Task) -> Any:
+    async def run(self, task: Task, until: float = inf) -> Any:
         """The result."""
         work = partial(TASKS[task.name], *task.args)
         try:
-            return await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
+            with trio.fail_at(until):
+                return await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
         except MemoryError as error:
             raise HashingFailed("no memory") from error
+        except trio.TooSlowError:
+            raise TooLate("the hash was not computed in time") from None
 
 
 def cores() -> int:

@@ -9,14 +9,15 @@ others are done. A job whose asker has given up is not started.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from math import inf
 from typing import Any, TypeAlias
 
 import trio
 
-from .hashing import HashingFailed, Overloaded, Task, cores, default_memory, machine_memory
+from .hashing import HashingFailed, Overloaded, Task, TooLate, cores, default_memory, machine_memory
 from .process import wire
 from .process.hashworker import DONE, NO_MEMORY
 from .process.link import Link, WorkerEnded
@@ -36,6 +37,9 @@ MAX_SIZE = 64 * 1024
 STUCK = 15.0
 """Seconds without a word after which a process is ended. The caps of ``passwords.limits`` allow about 5 s a job."""
 
+SWEEP = 0.1
+"""Seconds between two looks for what is too late: one timer for all costs less than one each."""
+
 MAX_KINDS = 64
 """Kinds of hashes whose usual time is remembered."""
 
@@ -47,6 +51,7 @@ Start: TypeAlias = Callable[[], Awaitable[Link]]
 class _Job:
     task: Task
     memory: int  # MiB
+    until: float
     asker: trio.lowlevel.Task
     cost: float = 0.0  # seconds that it is expected to take
     abandoned: bool = False
@@ -109,20 +114,20 @@ class HashPool:
         pool = cls(memory or default_memory())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pool._dispatch_when_needed)
-            nursery.start_soon(pool._end_the_stuck)
+            nursery.start_soon(pool._sweep)
             for _ in range(processes or cores()):
                 nursery.start_soon(pool._keep_seat, start)
             yield pool
             nursery.cancel_scope.cancel()
 
-    async def run(self, task: Task) -> Any:
-        """The result of a task. Raises ``Overloaded`` and ``HashingFailed``."""
+    async def run(self, task: Task, until: float = inf) -> Any:
+        """The result of a task, by ``until`` (``trio.current_time``). Raises ``Overloaded`` and ``HashingFailed``."""
         if len(self._queue) >= MAX_WAITING:
             raise Overloaded("the queue of password checks is full")
         memory = task.memory_kib >> 10
         if memory > self._largest:
             raise HashingFailed(f"needs {memory} MiB of memory, [auth.passwords] memory_mib allows {self.memory}")
-        job = _Job(task, min(memory, self.memory), trio.lowlevel.current_task())
+        job = _Job(task, min(memory, self.memory), until, trio.lowlevel.current_task())
         self._queue.append(job)
         self._kick()
 
@@ -231,10 +236,20 @@ class HashPool:
         elif len(self._costs) < MAX_KINDS:
             self._costs[kind] = seconds
 
-    async def _end_the_stuck(self) -> None:
+    async def _sweep(self) -> None:
+        """End what is too late: the wait for a job, the process that is stuck in one."""
         while True:
-            await trio.sleep(1.0)
-            limit = trio.current_time() - STUCK
+            await trio.sleep(SWEEP)
+            now = trio.current_time()
             for seat in self._seats:
-                if seat.jobs and seat.heard < limit:
+                if seat.jobs and seat.heard < now - STUCK:
                     seat.link.end()
+                self._give_up(seat.jobs.values(), now)
+            self._give_up(self._queue, now)
+
+    def _give_up(self, jobs: Iterable[_Job], now: float) -> None:
+        for job in jobs:
+            if job.until <= now and not job.abandoned:
+                job.abandoned = True
+                job.error = TooLate("the hash was not computed in time")
+                trio.lowlevel.reschedule(job.asker)

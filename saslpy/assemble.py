@@ -10,12 +10,13 @@ from typing import Any
 from .authenticator import Authenticator, Bounds, Route, Rules
 from .chain import Chain, Link
 from .checking import Checker, Usual
-from .guard import Guarded
+from .guard import Guarded, describe
 from .hashing import Hashes, HashThreads, cores
 from .hashpool import HashPool
 from .health import Health
 from .names import NamePolicy
 from .observe.log import Log
+from .plugins import PluginError
 from .process import backendworker, hashworker
 from .process.control import Control
 from .process.remote import Remote
@@ -54,6 +55,7 @@ async def rules(settings: Settings, log: Log, control: Control | None) -> AsyncI
             _routes(settings, links, checker),
             NamePolicy(auth.default_domain.lower(), auth.realm_join),
             Bounds(auth.deadline, auth.min_seconds, auth.max_pending),
+            [link.backend for link in links.values()],
         )
 
 
@@ -89,10 +91,12 @@ def role_of(backend: BackendSettings) -> str:
 async def link(settings: BackendSettings, health: Health, control: Control | None = None) -> AsyncIterator[Link]:
     """One backend, open and guarded."""
     options = settings.options
-    async with (
-        opened(settings, control) as backend,
-        Guarded.around(settings.name, backend, options.timeout, health) as guarded,
-    ):
+    async with AsyncExitStack() as stack:
+        try:
+            backend = await stack.enter_async_context(opened(settings, control))
+        except Exception as error:
+            raise PluginError(f"backend.{settings.name}: cannot be opened: {describe(error)}") from error
+        guarded = await stack.enter_async_context(Guarded.around(settings.name, backend, options.timeout, health))
         yield Link(guarded, options.on_reject, Usual(options.default_scheme), options.account)
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import trio
 
 from .chain import Chain
-from .guard import describe
-from .model import Defer, Login, Origin, Reason, Reject, Verdict
+from .guard import Guarded, describe
+from .model import Accept, Defer, Login, Origin, Reason, Reject, Verdict
 from .names import MalformedName, NamePolicy
 from .observe.audit import Audit
 from .observe.log import Log
@@ -53,6 +53,7 @@ class Rules:
     routes: Sequence[Route]  # the first that fits is taken, and the last one takes everything
     names: NamePolicy
     bounds: Bounds = field(default_factory=Bounds)
+    backends: Sequence[Guarded] = ()
     pending: int = 0
 
     def chain(self, login: Login, origin: Origin) -> Chain:
@@ -68,6 +69,7 @@ class Authenticator:
 
     def __init__(self, rules: Rules, log: Log, audit: Audit | None = None) -> None:
         self.rules = rules
+        self.counts = dict.fromkeys((Accept, Reject, Defer), 0)
         self._log = log
         self._audit = audit or Audit(log)
 
@@ -87,6 +89,7 @@ class Authenticator:
                 await trio.sleep_until(start + rules.bounds.min_seconds)
         finally:
             rules.pending -= 1
+            self.counts[type(verdict)] += 1
             self._audit.attempt(login, origin, verdict, trio.current_time() - start)
         return verdict
 

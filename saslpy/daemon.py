@@ -16,8 +16,10 @@ from .plugins import PluginError
 from .preload import preload
 from .privileges import Identity, PrivilegeError, identity, no_core_dumps, raise_file_limit
 from .process import auth
+from .process.handover import packed
 from .process.roles import Role
 from .process.supervisor import Supervisor
+from .servers import control
 from .servers.sockets import ListenError, Place, TcpPlace, listening
 from .settings import Settings, load
 
@@ -31,55 +33,97 @@ def run(settings: Settings, log: Log) -> int:
     no_core_dumps()
     files = raise_file_limit()
     logging.basicConfig(handlers=[Bridge(log)], level=logging.WARNING, force=True)
-    with Site(who, log) as site:
-        site.adopt(settings)
+    with Site(settings, who, log) as site:
         log.info("starting", pid=os.getpid(), uid=who.uid if who else os.getuid(), max_files=files)
         status = Supervisor(site, who, log).run()
     log.info("stopped")
     return status
 
 
+Opened = dict[Place, tuple[socket.socket, ExitStack]]
+
+
 class Site:
     """What the configuration asks of the supervisor: the sockets that are open, the workers that may be started."""
 
-    def __init__(self, who: Identity | None, log: Log) -> None:
+    def __init__(self, settings: Settings, who: Identity | None, log: Log) -> None:
+        """Open all sockets. Raises ``ListenError`` and ``PluginError``."""
         self._who = who
         self._log = log
-        self._open: dict[Place, tuple[socket.socket, ExitStack]] = {}
-        self.settings: Settings
+        self._open: Opened = {}
+        self._next: tuple[Settings, Opened] | None = None
+        self.settings = settings
         self.roles: Mapping[str, Role] = {}
+        self._prepare(settings)
+        self.commit()
 
     def __enter__(self) -> Site:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for _sock, stack in self._open.values():
-            stack.close()
+        self.rollback()
+        _close(self._open)
 
     @property
     def drain_seconds(self) -> float:
         """How long requests under way may take at the end."""
         return self.settings.daemon.drain_seconds
 
-    def adopt(self, settings: Settings) -> dict[Place, socket.socket]:
-        """Open what this configuration has more than the one before, close what it has less; the new sockets.
+    def reload(self) -> tuple[int, Sequence[int]]:
+        """Read the configuration anew: a file with it for the auth process, and the new sockets. Raises ``ConfigError``.
 
-        When anything fails, nothing has changed.
+        ``commit`` or ``rollback`` follows, once the auth process has said whether it can go by it.
         """
+        settings = load(self.settings.path)
+        try:
+            if identity(settings.daemon.user, settings.daemon.group) != self._who:
+                raise ConfigError(["daemon.user: another user needs a restart"])
+            opened = self._prepare(settings)
+        except (ListenError, PluginError, PrivilegeError) as error:
+            raise ConfigError([str(error)]) from None
+        return packed(settings, list(opened)), [sock.fileno() for sock, _ in opened.values()]
+
+    def _prepare(self, settings: Settings) -> Opened:
+        """Open what this configuration has more than the one before. When anything fails, nothing has changed."""
         preload(settings.used_backends)
-        wanted = [listen.place for listen in settings.listen]
+        opened: Opened = {}
         with ExitStack() as undo:
-            opened = {}
-            for place in wanted:
+            undo.callback(_close, opened)
+            for place in (listen.place for listen in settings.listen):
                 if place not in self._open:
-                    stack = undo.enter_context(ExitStack())
-                    opened[place] = (stack.enter_context(listening(self._owned(place))), stack)
+                    opened[place] = _listen(self._owned(place))
+            self._open_control(settings, opened)
             undo.pop_all()
-        for place in self._open.keys() - set(wanted):
-            self._open.pop(place)[1].close()
+        self._next = settings, opened
+        return opened
+
+    def _open_control(self, settings: Settings, opened: Opened) -> None:
+        """The socket for ``saslpy status`` and the like; a daemon without one serves as well."""
+        place = control.place(settings.daemon.run_dir)
+        if place in self._open:
+            return
+        try:
+            opened[place] = _listen(self._owned(place))
+        except ListenError as error:
+            self._log.warning("no-control-socket", detail=str(error))
+
+    def commit(self) -> None:
+        """Go by the configuration that was prepared: what it has less than the one before is closed."""
+        if self._next is None:
+            return
+        self.settings, opened = self._next
+        self._next = None
+        wanted = {listen.place for listen in self.settings.listen} | {control.place(self.settings.daemon.run_dir)}
+        gone = {place: self._open.pop(place) for place in self._open.keys() - wanted}
+        _close(gone)
         self._open |= opened
-        self.settings, self.roles = settings, assemble.roles(settings)
-        return {place: sock for place, (sock, _stack) in opened.items()}
+        self.roles = assemble.roles(self.settings)
+
+    def rollback(self) -> None:
+        """Forget the configuration that was prepared."""
+        if self._next is not None:
+            _close(self._next[1])
+            self._next = None
 
     def _owned(self, place: Place) -> Place:
         """A socket belongs to the user that we become, unless the configuration says otherwise."""
@@ -89,20 +133,20 @@ class Site:
 
     def auth(self, channel: socket.socket) -> None:
         """The auth process, from its start to its end."""
-        auth.run(self.settings, {place: sock for place, (sock, _stack) in self._open.items()}, channel, self._log)
+        auth.run(self.settings, {place: sock for place, (sock, _) in self._open.items()}, channel, self._log)
 
     def close(self) -> None:
         """Close the listening sockets, in a worker."""
-        for sock, _stack in self._open.values():
+        for sock, _ in self._open.values():
             sock.close()
 
-    def reload(self) -> tuple[int, Sequence[int]]:
-        """Read the configuration anew: a file with it for the auth process, and the new sockets. Raises ``ConfigError``."""
-        settings = load(self.settings.path)
-        try:
-            if identity(settings.daemon.user, settings.daemon.group) != self._who:
-                raise ConfigError(["daemon.user: another user needs a restart"])
-            opened = self.adopt(settings)
-        except (ListenError, PluginError, PrivilegeError) as error:
-            raise ConfigError([str(error)]) from None
-        return auth.packed(settings, list(opened)), [sock.fileno() for sock in opened.values()]
+
+def _listen(place: Place) -> tuple[socket.socket, ExitStack]:
+    stack = ExitStack()
+    return stack.enter_context(listening(place)), stack
+
+
+def _close(opened: Opened) -> None:
+    """The sockets, and their files."""
+    for _, stack in opened.values():
+        stack.close()

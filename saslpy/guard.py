@@ -79,6 +79,16 @@ class Guarded:
             yield cls(name, backend, timeout, health, nursery, limit)
             nursery.cancel_scope.cancel()
 
+    @property
+    def under_way(self) -> int:
+        """Questions that it has not answered yet."""
+        return self._under_way
+
+    @property
+    def circuit_open(self) -> bool:
+        """Whether it is asked now and then only, since it does not answer."""
+        return self._breaker.open
+
     async def lookup(self, login: Login, until: float = inf) -> Account | None:
         """The account of a login, or None: definitely no such user. By ``until`` (``trio.current_time``) at the latest."""
         self._enter()

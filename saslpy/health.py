@@ -16,6 +16,12 @@ class Health:
         self._log = log
         self._clock = clock
         self._down_since: dict[str, float] = {}
+        self._detail: dict[str, str] = {}
+
+    def down(self, name: str) -> tuple[float, str] | None:
+        """Seconds since a backend failed, and how; None while it works, as far as is known."""
+        since = self._down_since.get(name)
+        return None if since is None else (self._clock() - since, self._detail[name])
 
     def works(self, name: str) -> None:
         """The backend has answered."""
@@ -25,6 +31,7 @@ class Health:
 
     def failed(self, name: str, detail: str) -> None:
         """The backend has not."""
+        self._detail[name] = detail
         if name not in self._down_since:
             self._down_since[name] = self._clock()
             if self._log is not None:

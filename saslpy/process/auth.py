@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pickle
 import signal
 import socket
 from collections.abc import Mapping
@@ -14,11 +12,20 @@ import trio
 
 from .. import assemble
 from ..authenticator import Authenticator, Rules
+from ..guard import describe
 from ..observe.log import Log
-from ..servers.accepting import AcceptLoop
+from ..plugins import PluginError
+from ..servers.accepting import AcceptLoop, Server
+from ..servers.control import ControlServer
+from ..servers.control import place as place_of_control
 from ..servers.sockets import Place
 from ..settings import Settings
 from .control import Control, Message
+from .handover import unpacked
+from .status import status
+
+MAX_CONTROL = 16
+"""Connections to the control socket at a time."""
 
 FLUSH_EVERY = 0.5
 """Seconds between two tries to write lines that a stalled reader of the log has not taken."""
@@ -42,7 +49,7 @@ async def _serve(settings: Settings, sockets: Sockets, channel: socket.socket, l
             nursery.start_soon(_flush_regularly, log)
             auth = Auth(control, nursery, log)
             await auth.adopt(settings, sockets)
-            log.info("ready", listen=" ".join(f"{listen.protocol}:{listen.name}" for listen in settings.listen))
+            log.info("ready", listen=_listed(settings))
             control.ready()
             nursery.start_soon(auth.reload_when_told)
             await anext(aiter(signals))
@@ -54,6 +61,7 @@ async def _serve(settings: Settings, sockets: Sockets, channel: socket.socket, l
 class _Front:
     """A listener at work."""
 
+    protocol: str
     socket: socket.socket
     loop: AcceptLoop[Any]
     accepting: trio.CancelScope
@@ -62,6 +70,16 @@ class _Front:
         """No new connections; those that are open go on."""
         self.accepting.cancel()
         self.socket.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A listener that the configuration asks for."""
+
+    protocol: str
+    name: str
+    server: Server[Any]
+    most: int  # connections
 
 
 class Auth:
@@ -104,16 +122,24 @@ class Auth:
             self._rules.remove(rules)
 
     def _listen(self, settings: Settings, sockets: Sockets, door: Authenticator) -> None:
-        wanted = {listen.place: listen for listen in settings.listen}
-        for place in self._fronts.keys() - wanted.keys():
-            self._fronts.pop(place).close()
-        for place, listen in wanted.items():
-            server = assemble.server(listen, door, self._log)
+        wanted: dict[Place, _Wanted] = {
+            listen.place: _Wanted(
+                listen.protocol, listen.name, assemble.server(listen, door, self._log), listen.max_connections
+            )
+            for listen in settings.listen
+        }
+        own = place_of_control(settings.daemon.run_dir)
+        if own in sockets or own in self._fronts:
+            commands = {"status": self._status, "reload": self._asked_to_reload}
+            wanted[own] = _Wanted("control", str(own.path), ControlServer(commands, self._log), MAX_CONTROL)
+        for place_gone in self._fronts.keys() - wanted.keys():
+            self._fronts.pop(place_gone).close()
+        for place, want in wanted.items():
             if place in self._fronts:
-                self._fronts[place].loop.change(server, listen.max_connections)
+                self._fronts[place].loop.change(want.server, want.most)
                 continue
-            loop = AcceptLoop(listen.name, sockets[place], server, listen.max_connections, self._log)
-            front = self._fronts[place] = _Front(sockets[place], loop, trio.CancelScope())
+            loop = AcceptLoop(want.name, sockets[place], want.server, want.most, self._log)
+            front = self._fronts[place] = _Front(want.protocol, sockets[place], loop, trio.CancelScope())
             self._nursery.start_soon(self._accept, front)
 
     async def _accept(self, front: _Front) -> None:
@@ -122,7 +148,7 @@ class Auth:
 
     async def reload_when_told(self) -> None:
         """Take every new configuration that the supervisor sends."""
-        async for message in self._control.reloads:
+        async for message in self._control.adoptions:
             await self._reload(message)
 
     async def _reload(self, message: Message) -> None:
@@ -130,13 +156,20 @@ class Auth:
         try:
             await self.adopt(settings, sockets)
         except Exception as error:
-            self._log.fault(error, during="reload")
-            self._log.error("reload-failed", detail="the configuration from before stays in force")
+            for sock in sockets.values():
+                sock.close()
+            self._control.refused(cause(error))
         else:
-            self._log.info(
-                "reloaded", listen=" ".join(f"{listen.protocol}:{listen.name}" for listen in settings.listen)
-            )
-        self._control.ready()
+            self._log.info("reloaded", listen=_listed(settings))
+            self._control.adopted()
+
+    async def _status(self, _request: dict[str, Any]) -> dict[str, Any]:
+        assert self._door is not None
+        loops = [(front.protocol, front.loop) for front in self._fronts.values()]
+        return status(self._door, loops, await self._control.processes())
+
+    async def _asked_to_reload(self, _request: dict[str, Any]) -> dict[str, Any]:
+        return {"faults": await self._control.reload()}
 
     async def drain(self) -> None:
         """No new connections; requests under way get their answer, within the time."""
@@ -154,21 +187,15 @@ class Auth:
         return sum(rules.pending for rules in self._rules)
 
 
-def packed(settings: Settings, places: list[Place]) -> int:
-    """A file with a configuration, which may be larger than a packet, and the places of the sockets that come with it."""
-    file = os.memfd_create("saslpy-settings", os.MFD_CLOEXEC)
-    with open(file, "wb", closefd=False) as stream:
-        pickle.dump((settings, places), stream)
-    return file
+def _listed(settings: Settings) -> str:
+    return " ".join(f"{listen.protocol}:{listen.name}" for listen in settings.listen)
 
 
-def unpacked(message: Message) -> tuple[Settings, dict[Place, socket.socket]]:
-    """What ``packed`` made, with the sockets. It comes from the supervisor, which is trusted with everything."""
-    file, *sockets = message.files
-    with open(file, "rb") as stream:  # noqa: PTH123
-        stream.seek(0)
-        settings, places = pickle.load(stream)  # noqa: S301
-    return settings, {place: socket.socket(fileno=number) for place, number in zip(places, sockets, strict=True)}
+def cause(error: BaseException) -> str:
+    """What went wrong, in words: our own errors say it themselves, of others the type and the message are shown."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) if isinstance(error, PluginError) else describe(error)
 
 
 async def _flush_regularly(log: Log) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from time import monotonic
 
 from ..observe.log import Log
+from ..plugins import PluginError
 from ..privileges import Identity, PrivilegeError, drop, no_core_dumps
 
 _PR_SET_PDEATHSIG = 1
@@ -88,8 +89,11 @@ def fork(role: str, who: Identity | None, prepare: Callable[[], None], main: Cal
         code = 0
     except BaseException as error:  # nothing of the parent's stack may run in the child
         with suppress(BaseException):
-            if isinstance(error, PrivilegeError):
-                log.error("cannot-start", process=role, detail=str(error))
+            told = error
+            while isinstance(told, BaseExceptionGroup):
+                told = told.exceptions[0]
+            if isinstance(told, PrivilegeError | PluginError):
+                log.error("cannot-start", process=role, detail=str(told))
             else:
                 log.fault(error, process=role)
     finally:

@@ -30,14 +30,14 @@ class Message:
 
 
 class Control:
-    """Asks the supervisor for workers; its ``["reload", …]`` messages come out of ``reloads``."""
+    """Asks the supervisor; its ``["adopt"]`` messages come out of ``adoptions``."""
 
     def __init__(self, channel: socket.socket) -> None:
         channel.setblocking(False)
         self._channel = channel
         self._asked = 0
         self._askers: dict[int, trio.lowlevel.Task] = {}
-        self._reloads, self.reloads = trio.open_memory_channel[Message](16)
+        self._adopt, self.adoptions = trio.open_memory_channel[Message](16)
 
     @classmethod
     @asynccontextmanager
@@ -53,22 +53,38 @@ class Control:
         """Tell that everything answers."""
         self._send(["ready"])
 
+    def adopted(self) -> None:
+        """Tell that the new configuration is in force."""
+        self._send(["adopted"])
+
+    def refused(self, why: str) -> None:
+        """Tell that we cannot go by the new configuration."""
+        self._send(["refused", why])
+
     async def start(self, role: str) -> Link:
         """A worker of a role. Waits for as long as the supervisor says that it must."""
         while True:
             with trio.move_on_after(PATIENCE):
-                message = await self._ask(role)
+                message = await self._ask("start", role)
                 match message.words:
                     case ["started", _, int(pid)]:
                         return Link(socket.socket(fileno=message.files[0]), lambda: self._send(["end", pid]))
                     case [_, _, seconds]:
                         await trio.sleep(seconds)
 
-    async def _ask(self, role: str) -> Message:
+    async def processes(self) -> list[list[Any]]:
+        """All processes of the daemon, each as [role, pid, age in seconds]."""
+        return list((await self._ask("processes")).words[2])
+
+    async def reload(self) -> list[str]:
+        """Have the configuration read anew; its faults."""
+        return list((await self._ask("reload")).words[2])
+
+    async def _ask(self, question: str, *args: str) -> Message:
         self._asked += 1
         number = self._asked
         self._askers[number] = trio.lowlevel.current_task()
-        self._send(["start", number, role])
+        self._send([question, number, *args])
 
         def abort(_raise: object) -> trio.lowlevel.Abort:
             del self._askers[number]
@@ -94,8 +110,8 @@ class Control:
             if not packet:
                 raise EOFError("the supervisor has ended")
             message = Message(wire.decode(packet), files)
-            if message.words[0] == "reload":
-                await self._reloads.send(message)
+            if message.words[0] == "adopt":
+                await self._adopt.send(message)
             else:
                 self._answered(message)
 

@@ -1,9 +1,11 @@
 """The first process: it starts all others, starts again what ends, and reads no byte from outside.
 
-The auth process asks it over one channel, and can ask three things: ``["start", number, role]`` for a worker;
-``["end", pid]`` to kill one; ``["ready"]``. What a role runs, as whom and how many of it is said by the configuration
-alone. The other way go ``["started", number, pid]`` with the worker's channel as a file descriptor, ``["wait", number,
-seconds]``, and ``["reload", …]`` with the new configuration.
+The auth process asks it over one channel, and can ask: ``["start", number, role]`` for a worker, answered by
+``["started", number, pid]`` with the worker's channel, or by ``["wait", number, seconds]``; ``["processes", number]`` for
+a list of ``[role, pid, age]``; ``["reload", number]``, answered by a list of faults. It can tell ``["end", pid]`` to have
+a worker killed, and ``["ready"]``. What a role runs, as whom and how many of it is said by the configuration alone. A new
+configuration goes to the auth process as ``["adopt"]`` with a file, and is answered by ``["adopted"]`` or ``["refused",
+why]``.
 """
 
 from __future__ import annotations
@@ -58,8 +60,16 @@ class Plan(Protocol):
     def reload(self) -> tuple[int, Sequence[int]]:
         """Read the configuration anew: a file with it for the auth process, and the sockets that it has not got yet.
 
+        ``commit`` follows when the auth process goes by it, ``rollback`` when it cannot.
+
         Raises ``ConfigError``, and changes nothing then.
         """
+
+    def commit(self) -> None:
+        """Go by the configuration that was read."""
+
+    def rollback(self) -> None:
+        """Forget it."""
 
 
 class Supervisor:
@@ -75,6 +85,8 @@ class Supervisor:
         self._auth: Child | None = None
         self._channel: socket.socket | None = None
         self._ready = False
+        self._started = monotonic()
+        self._reloading: int | None = None  # the question that asked for it, 0 for a signal
         self._own: list[socket.socket] = []  # what the selector does not know
         self._stop_at: float | None = None  # when what still runs is killed
         self._status: int | None = None
@@ -145,20 +157,34 @@ class Supervisor:
         else:
             self._auth.tell(signal.SIGTERM)
 
-    def _reload(self) -> None:
-        if self._channel is None or self._stop_at is not None:
+    def _reload(self, number: int = 0) -> None:
+        """Take the configuration as it is now; ``number`` is the question that its faults answer."""
+        if not self._ready or self._stop_at is not None or self._reloading is not None:
+            self._tell(["reload", number, ["the daemon is starting, stopping or reloading; try again"]])
             return
+        self._reloading = number
         notify(f"RELOADING=1\nMONOTONIC_USEC={int(monotonic() * 1e6)}")
         try:
             file, sockets = self._plan.reload()
         except ConfigError as error:
-            for fault in error.faults:
-                self._log.error("reload-failed", detail=fault)
-            self._log.error("reload-failed", detail="the configuration from before stays in force")
-            notify("READY=1")
+            self._reloaded(error.faults)
             return
-        self._tell(["reload"], [file, *sockets])
+        self._tell(["adopt"], [file, *sockets])
         os.close(file)
+
+    def _reloaded(self, faults: Sequence[str]) -> None:
+        """The auth process goes by the new configuration; or there are faults, and everything stays as it was."""
+        number, self._reloading = self._reloading, None
+        if number is None:
+            return
+        if faults:
+            self._plan.rollback()
+            for fault in (*faults, "the configuration from before stays in force"):
+                self._log.error("reload-failed", detail=fault)
+        else:
+            self._plan.commit()
+        notify("READY=1")
+        self._tell(["reload", number, list(faults)])
 
     def _start_auth(self) -> None:
         ours, theirs = wire.pair()
@@ -199,18 +225,29 @@ class Supervisor:
             self._forget_channel()
             return
         try:
-            match wire.decode(packet):
-                case ["start", int(number), str(role)]:
-                    self._start_worker(number, role)
-                case ["end", int(pid)]:
-                    self._end_worker(pid)
-                case ["ready"]:
-                    self._ready = True
-                    notify("READY=1")
-                case _:
-                    self._log.error("odd-request", process=AUTH)
+            self._do(wire.decode(packet))
         except msgspec.DecodeError:
             self._log.error("odd-request", process=AUTH)
+
+    def _do(self, words: object) -> None:
+        match words:
+            case ["start", int(number), str(role)]:
+                self._start_worker(number, role)
+            case ["end", int(pid)]:
+                self._end_worker(pid)
+            case ["processes", int(number)]:
+                self._tell(["processes", number, self._processes()])
+            case ["reload", int(number)]:
+                self._reload(number)
+            case ["adopted"]:
+                self._reloaded([])
+            case ["refused", str(why)]:
+                self._reloaded([why])
+            case ["ready"]:
+                self._ready = True
+                notify("READY=1")
+            case _:
+                self._log.error("odd-request", process=AUTH)
 
     def _start_worker(self, number: int, name: str) -> None:
         role = self._plan.roles.get(name)
@@ -238,6 +275,11 @@ class Supervisor:
             other_end.close()
 
         return prepare
+
+    def _processes(self) -> list[tuple[str, int, float]]:
+        now = monotonic()
+        children = [(child.role, child.pid, now - child.started) for child in self._children.values()]
+        return [("supervisor", os.getpid(), now - self._started), *children]
 
     def _end_worker(self, pid: int) -> None:
         child = self._children.get(pid)
@@ -288,6 +330,7 @@ class Supervisor:
             return
         self._auth = None
         self._forget_channel()
+        self._reloaded(["the auth process ended before it had the new configuration"])
         if stopping:
             self._status = 0
         elif not self._ready:

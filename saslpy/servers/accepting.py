@@ -36,7 +36,7 @@ class AcceptLoop(Generic[C]):
     """Accepts on one listening socket, at most ``most`` connections at a time."""
 
     def __init__(self, name: str, listener: socket.socket, server: Server[C], most: int, log: Log) -> None:
-        self._name = name
+        self.name = name
         self._listener = listener
         self._server = server
         self._most = most
@@ -61,7 +61,7 @@ class AcceptLoop(Generic[C]):
                     raise
                 self.failed += 1
                 if self.failed & (self.failed - 1) == 0:  # told at 1, 2, 4, 8 …
-                    self._log.error("accept-failed", listen=self._name, detail=error.strerror, count=self.failed)
+                    self._log.error("accept-failed", listen=self.name, detail=error.strerror, count=self.failed)
                 await trio.sleep(PAUSE)
 
     def _accept_some(self, nursery: trio.Nursery) -> None:
@@ -80,7 +80,7 @@ class AcceptLoop(Generic[C]):
         try:
             begun = self._server.begin(connection)
         except Exception as error:
-            self._log.fault(error, listen=self._name)
+            self._log.fault(error, listen=self.name)
             begun = None
         if begun is None:
             connection.close()
@@ -92,7 +92,7 @@ class AcceptLoop(Generic[C]):
         try:
             await server.serve(begun)
         except Exception as error:  # a fault of ours ends this connection, not the daemon
-            self._log.fault(error, listen=self._name)
+            self._log.fault(error, listen=self.name)
         finally:
             self.open -= 1
             connection.close()
@@ -102,4 +102,4 @@ class AcceptLoop(Generic[C]):
         connection.close()
         self.refused += 1
         if self.refused & (self.refused - 1) == 0:  # told at 1, 2, 4, 8 …
-            self._log.error("too-many-connections", listen=self._name, limit=self._most, count=self.refused)
+            self._log.error("too-many-connections", listen=self.name, limit=self._most, count=self.refused)

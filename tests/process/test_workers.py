@@ -21,6 +21,10 @@ from ..real.saslpy import ask, back_within, configured, folder, serving
 STATIC = '[backend.quick]\ntype = "static"\nusers = { ann = "{PLAIN}secret" }\n'
 
 
+LONG = f"60.{os.getpid()}"
+"""Seconds that this run's modules sleep: tells its processes from all others."""
+
+
 @pytest.fixture
 def place() -> Iterator[Path]:
     with folder() as path:
@@ -81,7 +85,7 @@ def test_a_worker_that_is_killed_costs_nothing_when_it_was_idle(place: Path) -> 
 
 
 def test_a_worker_that_crashes_or_hangs_is_one_defer_and_is_replaced(place: Path) -> None:
-    stack(place / "pam.d", "smtp", "auth sufficient pam_exec.so quiet /bin/sleep 60", YES)
+    stack(place / "pam.d", "smtp", f"auth sufficient pam_exec.so quiet /bin/sleep {LONG}", YES)
     config = configured(place, pam(place, "timeout = 1.0"), auth='chain = ["system"]')
     with serving(config) as daemon:
         verdict, seconds = timed(place, "joe", "secret")
@@ -101,6 +105,8 @@ def test_a_worker_that_crashes_or_hangs_is_one_defer_and_is_replaced(place: Path
             os.kill(pid, signal.SIGSEGV)
         asker.join()
         assert answers == ["defer"]
+        for pid in _sleepers(place):  # a worker that dies by itself leaves what it has started
+            os.kill(int(pid), signal.SIGKILL)
         userdb_stack(place / "pam.d", {"joe": "secret"})
         back_within(3, place, "joe", "secret")
 
@@ -110,7 +116,7 @@ def _sleepers(place: Path) -> list[str]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if path.read_bytes() == b"/bin/sleep\x0060\x00":
+            if path.read_bytes() == f"/bin/sleep\0{LONG}\0".encode():
                 found.append(path.parent.name)
         except OSError:
             continue

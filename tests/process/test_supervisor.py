@@ -185,11 +185,7 @@ def test_a_backend_that_cannot_be_opened_is_told_at_the_start_and_refused_at_a_r
     (place / "fine").touch()
     with serving(config, environment) as daemon:
         (place / "fine").unlink()
-        configured(
-            place,
-            users(ann="{PLAIN}other") + '[backend.odd]\ntype = "odd"\nflag = "fine"\n',
-            auth='chain = ["local", "odd"]',
-        )
+        configured(place, odd.replace("joe", "ann"), auth='chain = ["local", "odd"]')
         daemon.process.send_signal(signal.SIGHUP)
         assert "the moon is wrong" in wait_lines(daemon, "reload-failed", 2)[0]
         assert ask(place, "joe", "secret") == "accept"

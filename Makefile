@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 
 # the real servers and clients that the tests talk to, and what reads the manual pages
 DEBIAN := mariadb-server sasl2-bin libsasl2-modules postfix swaks fail2ban dovecot-core courier-authlib slapd ldap-utils \
-          python3-ldap db-util man-db mandoc zsh
+          python3-ldap db-util man-db mandoc zsh systemd
 
 .PHONY: help run test check format fuzz bench install packages clean
 

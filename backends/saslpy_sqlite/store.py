@@ -2,72 +2,75 @@
 
 from __future__ import annotations
 
-import os
+import re
 import sqlite3
-import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from saslpy.backend import NoSuchUser, UserExists
 from saslpy.model import Account, Login
 
-from .schema import SchemaError, migrate, version_of
+from .connections import Connections
+from .schema import version_of
 
-_COLUMNS = "id, login, uid, gid, home, maildir, quota, name, options, allow_nets, disabled"
-_EXPIRED = "(expires IS NOT NULL AND expires <= datetime('now'))"
-_USER = f"SELECT {_COLUMNS}, {_EXPIRED} FROM users"
+_COLUMNS = "id, login, uid, gid, home, maildir, quota, name, options, allow_nets, disabled, expires"
+_USER = f"SELECT {_COLUMNS} FROM users"
 _BY_LOGIN = f"{_USER} WHERE login = ?"
 _BY_ALIAS = f"{_USER} WHERE id = (SELECT user FROM aliases WHERE alias = ?)"
 
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?)?", re.ASCII)
+
+
+class UnreadableDate(ValueError):
+    """What stands in ``expires`` is no date, so nobody can say whether the account has expired."""
+
 
 class SqliteStore:
-    """The users of one file. Connections are one per thread, opened at the first use."""
+    """The users of one file. It is opened at the first use."""
 
     def __init__(self, path: Path, busy_timeout: float = 2.0) -> None:
         self._path = path
-        self._busy_timeout = busy_timeout
-        self._local = threading.local()
-        self._all: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
+        self._connections = Connections(path, busy_timeout)
 
     def close(self) -> None:
-        """Close the connections of all threads."""
-        with self._lock:
-            for connection in self._all:
-                connection.close()
-            self._all.clear()
+        """Close the connections; those in use, after their use."""
+        self._connections.close()
 
     def lookup(self, login: Login) -> Account | None:
         """The account of a login or of an alias."""
-        return self._found(self._connection(), login.name)
+        with self._reading() as connection:
+            return _found(connection, login.name)
 
-    def lookup_many(self, logins: Sequence[Login]) -> list[Account | None]:
+    def lookup_many(self, logins: Sequence[Login]) -> list[Account | Exception | None]:
         """One lookup after the other: to SQLite a question costs microseconds."""
-        connection = self._connection()
-        return [self._found(connection, login.name) for login in logins]
+        with self._reading() as connection:
+            return [_answer(connection, login.name) for login in logins]
 
     def sample(self) -> str | None:
         """The newest secret."""
-        row = self._connection().execute("SELECT secret FROM secrets ORDER BY rowid DESC LIMIT 1").fetchone()
+        with self._reading() as connection:
+            row = connection.execute("SELECT secret FROM secrets ORDER BY rowid DESC LIMIT 1").fetchone()
         return row[0] if row else None
 
     def probe(self) -> str:
         """The file and its number of users."""
-        connection = self._connection()
-        count = connection.execute("SELECT count(*) FROM users").fetchone()[0]
-        return f"{self._path}: {count} user{'' if count == 1 else 's'}, schema version {version_of(connection)}"
+        with self._reading() as connection:
+            count = connection.execute("SELECT count(*) FROM users").fetchone()[0]
+            version = version_of(connection)
+        return f"{self._path}: {count} user{'' if count == 1 else 's'}, schema version {version}"
 
     def accounts(self) -> Iterable[Account]:
         """All accounts, by name."""
-        connection = self._connection()
-        return [_account(connection, row) for row in connection.execute(f"{_USER} ORDER BY login").fetchall()]
+        with self._reading() as connection:
+            return [_account(connection, row) for row in connection.execute(f"{_USER} ORDER BY login").fetchall()]
 
     def add(self, login: str, secrets: Sequence[str]) -> None:
         """A new user. Makes the file when there is none. Raises ``UserExists``."""
         with self._writing(create=True) as connection:
-            if self._found(connection, login) is not None:
+            if any(connection.execute(query, (login,)).fetchone() for query in (_BY_LOGIN, _BY_ALIAS)):
                 raise UserExists(login)
             cursor = connection.execute("INSERT INTO users (login) VALUES (?)", (login,))
             _put_secrets(connection, cursor.lastrowid, secrets)
@@ -93,62 +96,38 @@ class SqliteStore:
         with self._writing(create=True):
             return
 
-    def _found(self, connection: sqlite3.Connection, name: str) -> Account | None:
-        row = connection.execute(_BY_LOGIN, (name,)).fetchone() or connection.execute(_BY_ALIAS, (name,)).fetchone()
-        return _account(connection, row) if row else None
-
-    def _connection(self, create: bool = False) -> sqlite3.Connection:
-        """This thread's connection, opened anew when another file has taken the place (a restored backup)."""
-        known: tuple[sqlite3.Connection, tuple[int, int]] | None = getattr(self._local, "known", None)
-        if known is not None and known[1] == self._identity():
-            return known[0]
-        connection = self._open(create)
-        self._local.known = (connection, self._identity())
-        with self._lock:
-            self._all.append(connection)
-        return connection
-
-    def _identity(self) -> tuple[int, int]:
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            return (0, 0)
-        return (found.st_dev, found.st_ino)
-
-    def _open(self, create: bool) -> sqlite3.Connection:
-        """A connection to a file that is ours and up to date. A missing file is an error unless it may be created."""
-        if create:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
-        elif not self._path.exists():
-            raise FileNotFoundError(f"{self._path}: there is no such file; `saslpy user add` makes it")
-        uri = f"{self._path.absolute().as_uri()}?mode=rw"  # a file that vanishes here is not made anew, and empty
-        connection = sqlite3.connect(
-            uri, uri=True, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False
-        )
-        try:
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA journal_mode = WAL")  # readers go on while somebody writes
-            connection.execute("PRAGMA synchronous = FULL")
-            migrate(connection)
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            raise SchemaError(f"{self._path}: {error}") from None
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """One state of the file for all questions of the block."""
+        with self._connections.one() as link:
+            link.connection.execute("BEGIN")
+            yield link.connection
+            link.connection.execute("COMMIT")
 
     @contextmanager
     def _writing(self, create: bool = False) -> Iterator[sqlite3.Connection]:
-        connection = self._connection(create)
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with self._connections.one(create) as link:
+            connection = link.connection
+            connection.execute("BEGIN IMMEDIATE")
+            if connection.execute("SELECT inode FROM written").fetchone() != (link.inode,):
+                # a copy that is written for the first time: a journal beside it is to be known as its own
+                connection.execute("UPDATE written SET inode = ?", (link.inode,))
+                connection.execute("COMMIT")
+                connection.execute("BEGIN IMMEDIATE")
             yield connection
             connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
+
+
+def _answer(connection: sqlite3.Connection, name: str) -> Account | Exception | None:
+    try:
+        return _found(connection, name)
+    except UnreadableDate as error:
+        return error  # of this one login; the others are not harmed
+
+
+def _found(connection: sqlite3.Connection, name: str) -> Account | None:
+    row = connection.execute(_BY_LOGIN, (name,)).fetchone() or connection.execute(_BY_ALIAS, (name,)).fetchone()
+    return _account(connection, row) if row else None
 
 
 def _put_secrets(connection: sqlite3.Connection, user: int | None, secrets: Sequence[str]) -> None:
@@ -156,7 +135,7 @@ def _put_secrets(connection: sqlite3.Connection, user: int | None, secrets: Sequ
 
 
 def _account(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Account:
-    user, login, uid, gid, home, maildir, quota, name, options, allow_nets, disabled, expired = row
+    user, login, uid, gid, home, maildir, quota, name, options, allow_nets, disabled, expires = row
     secrets = connection.execute("SELECT secret FROM secrets WHERE user = ? ORDER BY rowid", (user,)).fetchall()
     aliases = connection.execute("SELECT alias FROM aliases WHERE user = ? ORDER BY alias", (user,)).fetchall()
     return Account(
@@ -172,7 +151,18 @@ def _account(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Account:
         aliases=tuple(alias for (alias,) in aliases),
         allow_nets=tuple(net.strip() for net in allow_nets.split(",") if net.strip()),
         disabled=bool(disabled),
-        expired=bool(expired),
+        expired=_expired(login, expires),
+    )
+
+
+def _expired(login: str, expires: str | None) -> bool:
+    if expires is None:
+        return False
+    if _DATE.fullmatch(expires):
+        with suppress(ValueError):
+            return datetime.fromisoformat(expires).replace(tzinfo=UTC) <= datetime.now(UTC)
+    raise UnreadableDate(
+        f"the user {login!r} expires {expires[:40]!r}; expected a date in UTC such as 2027-01-31 or 2027-01-31 12:00:00"
     )
 
 

@@ -68,7 +68,8 @@ _saslpy() {
                     ;;
                 user) words='add passwd delete list show --help' ;;
                 'user add' | 'user passwd') words='--backend --password-stdin --scheme --config --help' ;;
-                'user delete' | 'user list' | 'user show') words='--backend --json --config --help' ;;
+                'user delete') words='--backend --config --help' ;;
+                'user list' | 'user show') words='--backend --json --config --help' ;;
                 hash) words='--scheme --login --password-stdin --list --config --help' ;;
                 init)
                     words='--user --config --help'

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import ConfigError
-from .common import print_json, table, tell_faults
+from .common import print_json, say, table, tell_faults
 
 if TYPE_CHECKING:
     from ..settings import BackendSettings, Settings
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"ok": not failed, "findings": [asdict(finding) for finding in findings]})
     else:
-        print(table([[f.what, f.state, f.detail + (f" ({f.ms:.0f} ms)" if f.ms else "")] for f in findings]))
+        say(table([[f.what, f.state, f.detail + (f" ({f.ms:.0f} ms)" if f.ms else "")] for f in findings]))
     return 1 if failed else 0
 
 
@@ -98,6 +98,6 @@ async def _try(settings: BackendSettings) -> Finding:
                 detail = await opened.backend.probe()
             except BackendFailed as failure:
                 return Finding(what, "failed", failure.detail)
-    except Exception as error:  # a plug-in's open() may raise anything
+    except (Exception, SystemExit) as error:  # a plug-in's open() may raise anything
         return Finding(what, "failed", describe(error))
     return Finding(what, "ok", detail, (time.perf_counter() - start) * 1000)

@@ -6,29 +6,66 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..privileges import Identity
     from ..settings import BackendSettings, Settings
 
 MAX_PASSWORD_BYTES = 65_536
 
 
 class Fault(Exception):
-    """Something that the person at the keyboard can mend; the message says what and how."""
+    """Something that the person at the keyboard can mend; the message says what and how. ``status`` is for the exit."""
+
+    status = 1
+
+
+class Usage(Fault):
+    """Options that do not go together."""
+
+    status = 2
+
+
+class Unusable(Fault):
+    """What is asked cannot answer now."""
+
+    status = 75  # EX_TEMPFAIL (sysexits.h)
+
+
+class NotWritten(Exception):
+    """The answer could not be written to standard output: told, unless it was only that the reader has gone."""
+
+    def __init__(self, error: OSError) -> None:
+        gone = isinstance(error, BrokenPipeError)
+        super().__init__(*(() if gone else (error.strerror,)))
+        self.status = 128 + 13 if gone else 74  # as the shell tells of SIGPIPE; EX_IOERR (sysexits.h)
+
+
+def say(text: str) -> None:
+    """The answer of a command, on stdout. Raises ``NotWritten``: an answer that nobody got must not look like one."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        raise NotWritten(error) from None
 
 
 def tell(*lines: str) -> None:
     """Lines for the person, on stderr."""
-    for line in lines:
-        print(f"saslpy: {line}", file=sys.stderr)
+    _complain(f"saslpy: {line}" for line in lines)
 
 
-def settings_or_exit(arguments: argparse.Namespace) -> Settings:
-    """The configuration; its faults are told and end the program with status 1."""
+def _complain(lines: Iterable[str]) -> None:
+    with suppress(OSError):  # where nobody reads, the exit status has to do
+        for line in lines:
+            print(line, file=sys.stderr)
+
+
+def settings_or_exit(arguments: argparse.Namespace, status: int = 1) -> Settings:
+    """The configuration; its faults are told and end the program with this status."""
     from ..config import ConfigError
     from ..settings import load
 
@@ -37,7 +74,7 @@ def settings_or_exit(arguments: argparse.Namespace) -> Settings:
         return load(path)
     except ConfigError as error:
         tell_faults(path, error.faults)
-        sys.exit(1)
+        sys.exit(status)
 
 
 def tell_faults(path: Path, faults: Sequence[str]) -> None:
@@ -46,8 +83,7 @@ def tell_faults(path: Path, faults: Sequence[str]) -> None:
     if not wants_json(path):
         tell(*lines)
         return
-    for line in lines:
-        print(json.dumps({"level": "error", "event": "config-fault", "detail": line}), file=sys.stderr)
+    _complain(json.dumps({"level": "error", "event": "config-fault", "detail": line}) for line in lines)
 
 
 def wants_json(path: Path) -> bool:
@@ -90,17 +126,32 @@ def _from_prompt(confirm: bool) -> str:
 def become_daemon_user(settings: Settings, backends: Iterable[BackendSettings], paths: Iterable[Path] = ()) -> None:
     """As root, go on as the user that the daemon runs as, so that whatever is made belongs to it.
 
-    The modules of ``backends`` are loaded before, and missing folders of ``paths`` made and given to that user.
-    Raises ``Fault``.
+    The modules of ``backends`` are loaded before, and missing folders of the files ``paths`` made and given to that
+    user, for it alone. Raises ``Fault``.
     """
-    from ..privileges import PrivilegeError, drop, identity
-
-    try:
-        who = identity(settings.daemon.user, settings.daemon.group)
-    except PrivilegeError as error:
-        raise Fault(str(error)) from None
+    who = daemon_user(settings.daemon.user, settings.daemon.group)
     if who is None:
         return
+    load_now(backends)
+    for path in paths:
+        make_folder(path.parent, 0o700, who)
+    from ..privileges import drop
+
+    drop(who)
+
+
+def daemon_user(user: str | None, group: str | None = None) -> Identity | None:
+    """Whom the daemon becomes; None when we are not root. Raises ``Fault``."""
+    from ..privileges import PrivilegeError, identity
+
+    try:
+        return identity(user, group)
+    except PrivilegeError as error:
+        raise Fault(str(error)) from None
+
+
+def load_now(backends: Iterable[BackendSettings]) -> None:
+    """Load what these backends need, while we may still read it. Raises ``Fault``."""
     from ..plugins import PluginError
     from ..preload import preload
 
@@ -108,21 +159,55 @@ def become_daemon_user(settings: Settings, backends: Iterable[BackendSettings], 
         preload(backends)
     except PluginError as error:
         raise Fault(str(error)) from None
-    for path in paths:
-        make_folder(path.parent, who.uid, who.gid)
-    drop(who)
 
 
-def make_folder(folder: Path, uid: int = -1, gid: int = -1) -> None:
-    """A folder and those above it, the last one for its owner alone. Raises ``Fault``."""
+@contextmanager
+def acting_as(who: Identity | None) -> Iterator[None]:
+    """For a while, as root: what is made belongs to that user, and only what it may reach is reached."""
+    if who is None or who.root:
+        yield
+        return
+    gid, groups, mask = os.getegid(), os.getgroups(), os.umask(0o077)
     try:
-        missing = [place for place in (folder, *folder.parents) if not place.exists()]
-        for place in reversed(missing):
-            place.mkdir(mode=0o700 if place == folder else 0o755)
-            if uid != -1:
-                os.chown(place, uid, gid)
+        os.initgroups(who.name, who.gid)
+        os.setegid(who.gid)
+        os.seteuid(who.uid)
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(gid)
+        os.setgroups(groups)
+        os.umask(mask)
+
+
+def make_folder(folder: Path, mode: int, who: Identity | None = None) -> list[Path]:
+    """A folder with this mode and those above it; the ones that were made, which belong to ``who``. Raises ``Fault``.
+
+    What is there already keeps its mode and its owner.
+    """
+    made: list[Path] = []
+    root = os.geteuid() == 0
+    mask = os.umask(0o022) if root else 0  # whatever root's own umask is, the daemon's user must get there
+    try:
+        for place in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
+            place.mkdir(mode=mode if place == folder else 0o755)
+            made.append(place)
+            if who is not None:
+                os.chown(place, who.uid, who.gid, follow_symlinks=False)
     except OSError as error:
+        remove_folders(made)
         raise Fault(f"cannot make {error.filename or folder}: {error.strerror}") from None
+    finally:
+        if root:
+            os.umask(mask)
+    return made
+
+
+def remove_folders(made: Sequence[Path]) -> None:
+    """Undo ``make_folder``; what is not empty stays."""
+    for place in reversed(made):
+        with suppress(OSError):
+            place.rmdir()
 
 
 def table(rows: Sequence[Sequence[str]], head: Sequence[str] = ()) -> str:
@@ -138,4 +223,4 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str] = ()) -> str:
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
-    print(json.dumps(value, indent=2, default=str))
+    say(json.dumps(value, indent=2, default=str))

@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 
 from .. import passwords
-from .common import Fault, password_from, table, tell
+from .common import Fault, password_from, say, table, tell
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print ``{SCHEME}…`` of a password."""
     if arguments.list:
         rows = [[name, "weak" if passwords.weak(name) else "", text] for name, text in passwords.SCHEMES.items()]
-        print(table(rows, ("scheme", "", "what it is")))
+        say(table(rows, ("scheme", "", "what it is")))
         return 0
     try:
-        print(passwords.make(arguments.scheme, password_from(arguments, confirm=True), arguments.login))
+        say(passwords.make(arguments.scheme, password_from(arguments, confirm=True), arguments.login))
     except (Fault, ValueError) as error:
         tell(str(error))
         return 1

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import re
+import tomllib
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .common import Fault, become_daemon_user, make_folder, settings_or_exit, tell
+from .common import Fault, acting_as, daemon_user, load_now, make_folder, remove_folders, say, tell
 from .template import TEMPLATE
+
+if TYPE_CHECKING:
+    from ..privileges import Identity
+    from ..settings import BackendSettings, Settings
 
 SYSTEM_CONFIG = Path("/etc/saslpy/saslpy.toml")
 SYSTEM_STORE = Path("/var/lib/saslpy/users.db")
@@ -20,57 +29,99 @@ def run(arguments: argparse.Namespace) -> int:
         config = _init(None if arguments.directory is None else Path(arguments.directory).absolute(), arguments.user)
     except Fault as fault:
         tell(str(fault))
-        return 1
+        return fault.status
     option = "" if config == SYSTEM_CONFIG else f" --config {config}"
-    print(f"wrote {config}")
-    print("next:")
-    print(f"  saslpy user add joe@example.org{option}")
-    print(f"  saslpy check{option}")
-    print(f"  saslpy serve{option}")
+    say(f"wrote {config}")
+    say("next:")
+    say(f"  saslpy user add joe@example.org{option}")
+    say(f"  saslpy check{option}")
+    say(f"  saslpy serve{option}")
     return 0
 
 
 def _init(folder: Path | None, user: str | None) -> Path:
+    """Everything that can be wrong is looked at before anything is written."""
     if folder is None:
         config, store, socket = SYSTEM_CONFIG, str(SYSTEM_STORE), str(SYSTEM_SOCKET)
     else:
         # a folder of their own for the store and the socket: they belong to the daemon's user, the configuration to you
         config, store, socket = folder / "saslpy.toml", "data/users.db", "run/mux"
-    _check_user(user)
-    make_folder(config.parent)
-    if os.geteuid() == 0:
-        config.parent.chmod(0o755)
-    line = '# user = "saslpy"' if user is None else f'user = "{user}"'
-    _write_new(config, TEMPLATE.format(store=store, socket=socket, user=line))
-    _create_store(config)
+    text = TEMPLATE.format(store=store, socket=socket, user=_user_line(user))
+    settings = _read(text, config)
+    who = daemon_user(user)
+    backend = settings.backends["local"]
+    if os.path.lexists(config):
+        raise Fault(f"{config} is there already; nothing was changed")
+    if who is not None:
+        load_now([backend])
+        _check_reach(who, backend.config.path.parent)
+    _write(config, text, settings, who)
     return config
 
 
-def _check_user(user: str | None) -> None:
-    """Before anything is written: whom would the store belong to?"""
-    from ..privileges import PrivilegeError, identity
+def _user_line(user: str | None) -> str:
+    if user is None:
+        return '# user = "saslpy"'
+    if not re.fullmatch(r"[^\s\x00-\x1f\x7f:/\"'-][^\s\x00-\x1f\x7f:/\"']*", user):
+        raise Fault(f"--user: {user!r} is no name of a user")
+    return f"user = {json.dumps(user, ensure_ascii=False)}"
+
+
+def _read(text: str, config: Path) -> Settings:
+    """The configuration as it will be read: a folder too deep for a socket's path is a fault now and not later."""
+    from ..config import ConfigError
+    from ..settings import from_table
 
     try:
-        identity(user, None)
-    except PrivilegeError as error:
-        raise Fault(str(error)) from None
+        return from_table(tomllib.loads(text), config)
+    except ConfigError as error:
+        raise Fault(f"{error.faults[0]}; choose another folder") from None
+
+
+def _check_reach(who: Identity, folder: Path) -> None:
+    """The daemon's user must get to the store, and may write there. Raises ``Fault``."""
+    with acting_as(who):
+        for place in reversed((folder, *folder.parents)):
+            if not os.path.lexists(place):
+                return  # will be made, and is that user's then
+            wanted = os.X_OK | os.W_OK if place == folder else os.X_OK
+            if not os.access(place, wanted, effective_ids=True):
+                what = "write to" if os.access(place, os.X_OK, effective_ids=True) else "enter"
+                raise Fault(
+                    f"the daemon will run as {who.name}, who may not {what} {place}; nothing was changed. Choose another "
+                    f"folder, such as /srv/saslpy, or another --user; your own daemon in your own folder needs no root"
+                )
+
+
+def _write(config: Path, text: str, settings: Settings, who: Identity | None) -> None:
+    """Folders, configuration and store, all of them or none."""
+    backend = settings.backends["local"]
+    with ExitStack() as undo:
+        undo.callback(remove_folders, make_folder(config.parent, 0o755))
+        undo.callback(remove_folders, make_folder(backend.config.path.parent, 0o700, who))
+        for listen in settings.listen:
+            if listen.path is not None:
+                # open to all: who may connect is said by the mode of the socket
+                undo.callback(remove_folders, make_folder(listen.path.parent, 0o755, who))
+        _write_new(config, text)
+        undo.callback(config.unlink)
+        _create_store(backend, who, undo)
+        undo.pop_all()
 
 
 def _write_new(path: Path, text: str) -> None:
     try:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w") as file:  # noqa: PTH123 (a mode)
             file.write(text)
-    except FileExistsError:
-        raise Fault(f"{path} is there already; nothing was changed") from None
     except OSError as error:
-        raise Fault(f"cannot write {path}: {error.strerror}") from None
+        raise Fault(f"cannot write {path}: {error.strerror}; nothing was changed") from None
 
 
-def _create_store(config: Path) -> None:
-    from .stores import with_backend  # now: once root's rights are gone, we may not be able to read it any more
+def _create_store(backend: BackendSettings, who: Identity | None, undo: ExitStack) -> None:
+    from .stores import with_backend
 
-    settings = settings_or_exit(argparse.Namespace(config=str(config)))
-    backend = settings.backends["local"]
-    places = [backend.config.path, *(listen.path for listen in settings.listen if listen.path is not None)]
-    become_daemon_user(settings, [backend], places)
-    with_backend(backend, lambda store: store.create())
+    store: Path = backend.config.path
+    if not store.exists():
+        undo.callback(store.unlink, missing_ok=True)
+    with acting_as(who):
+        with_backend(backend, lambda opened: opened.create())

@@ -55,7 +55,10 @@ def _command(
     )
     command.set_defaults(module=module)
     command.add_argument(
-        "--config", metavar="FILE", default=argparse.SUPPRESS, help=f"the configuration [{default_config()}]"
+        "--config",
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="the configuration [" + default_config().replace("%", "%%") + "]",
     )
     return command
 
@@ -102,10 +105,12 @@ def _test(commands: Commands[argparse.ArgumentParser]) -> None:
     command.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     command.add_argument("--service", default="smtp", help="the service that asks [smtp]")
     command.add_argument("--realm", default="", help="a realm, given apart from the login")
-    command.add_argument("--mechanism", default="PLAIN", choices=["PLAIN", "LOGIN"], help="[PLAIN]")
+    command.add_argument(
+        "--mechanism", choices=["PLAIN", "LOGIN"], help="what the mail client uses, not with --via [PLAIN]"
+    )
     command.add_argument("--client-ip", default="", metavar="IP", help="the mail client's address")
     command.add_argument("--via", metavar="SOCKET", help="ask a running daemon at this socket (path or host:port)")
-    command.add_argument("--protocol", choices=["saslauthd"], help="what the socket speaks [the configuration's]")
+    command.add_argument("--protocol", choices=["saslauthd"], help="what the socket of --via speaks [saslauthd]")
     _json(command)
 
 
@@ -129,7 +134,7 @@ def _user(commands: Commands[argparse.ArgumentParser]) -> None:
         if name in ("add", "passwd"):
             action.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
             action.add_argument("--scheme", default="ARGON2ID", help="how the password is stored [ARGON2ID]")
-        else:
+        elif name in ("list", "show"):
             _json(action)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
+from ..backend import NoSuchUser, UserExists
 from ..settings import BackendSettings, Settings
-from .common import Fault
+from .common import Fault, Unusable
 
 T = TypeVar("T")
 
@@ -21,13 +22,31 @@ def choose(settings: Settings, name: str | None, ability: type, what: str) -> Ba
             raise Fault(f"the backend {name!r} ({settings.backends[name].options.type}) {what}")
         return settings.backends[name]
     for candidate in dict.fromkeys((*settings.auth.chain, *settings.backends)):
-        if with_backend(settings.backends[candidate], lambda backend: isinstance(backend, ability)):
+        try:
+            able = with_backend(settings.backends[candidate], lambda backend: isinstance(backend, ability))
+        except Unusable as fault:  # not passed over: it may be the one that is meant
+            raise Unusable(f"{fault}; --backend NAME names another one") from None
+        if able:
             return settings.backends[candidate]
     raise Fault(f"no backend of {settings.path} can do that: each of them {what}")
 
 
 def with_backend(settings: BackendSettings, action: Callable[[Any], T | Awaitable[T]]) -> T:
-    """Open a backend, do something with it, close it."""
+    """Open a backend, do something with it, close it.
+
+    Raises ``NoSuchUser``, ``UserExists``, and ``Unusable`` for whatever else a plug-in raises.
+    """
+    try:
+        return _asked(settings, action)
+    except (Fault, NoSuchUser, UserExists):
+        raise
+    except (Exception, SystemExit) as error:
+        from ..guard import describe
+
+        raise Unusable(f"backend.{settings.name} cannot be used: {describe(error)}") from None
+
+
+def _asked(settings: BackendSettings, action: Callable[[Any], T | Awaitable[T]]) -> T:
     manager = settings.plugin.open(settings.config)
     if isinstance(manager, AbstractContextManager):
         with manager as backend:

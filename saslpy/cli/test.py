@@ -8,35 +8,51 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..model import Accept, Origin, Reject, Verdict
-from .common import Fault, become_daemon_user, password_from, print_json, settings_or_exit, table, tell
+from .common import (
+    Fault,
+    Unusable,
+    Usage,
+    become_daemon_user,
+    password_from,
+    print_json,
+    say,
+    settings_or_exit,
+    table,
+    tell,
+)
 
 if TYPE_CHECKING:
     from ..settings import Settings
 
-STATUS = {"accept": 0, "reject": 1, "defer": 75}  # 75 is EX_TEMPFAIL (sysexits.h)
+STATUS = {"accept": 0, "reject": 1, "defer": Unusable.status}
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The verdict as exit status: 0 accepted, 1 rejected, 75 could not find out."""
+    """The verdict as exit status: 0 accepted, 1 rejected, 75 could not find out: whatever goes wrong is no "rejected"."""
     try:
-        password = password_from(arguments)
-        if arguments.via is not None:
-            result = _through_socket(arguments, password)
-        else:
-            result = _through_configuration(arguments, settings_or_exit(arguments), password)
+        result = _through_configuration(arguments) if arguments.via is None else _through_socket(arguments)
+    except Usage as fault:
+        tell(str(fault))
+        return fault.status
     except Fault as fault:
         tell(str(fault))
-        return 75
+        return Unusable.status
+    except Exception as error:  # of a plug-in's configuration, say
+        tell(_described(error))
+        return Unusable.status
     if arguments.json:
         print_json(result)
     else:
-        print(table([[key, str(value)] for key, value in result.items() if value not in ("", None)]))
+        say(table([[key, str(value)] for key, value in result.items() if value not in ("", None)]))
     return STATUS[str(result["verdict"])]
 
 
-def _through_socket(arguments: argparse.Namespace, password: str) -> dict[str, object]:
+def _through_socket(arguments: argparse.Namespace) -> dict[str, object]:
     from ..clients import ask_saslauthd
 
+    if arguments.mechanism is not None:
+        raise Usage("--mechanism: a saslauthd socket is not told the mechanism; leave out --mechanism or --via")
+    password = password_from(arguments)
     start = time.perf_counter()
     try:
         verdict, text = ask_saslauthd(
@@ -48,13 +64,35 @@ def _through_socket(arguments: argparse.Namespace, password: str) -> dict[str, o
     return {"verdict": verdict, "reply": text, "socket": arguments.via, "ms": round(milliseconds, 1)}
 
 
-def _through_configuration(arguments: argparse.Namespace, settings: Settings, password: str) -> dict[str, object]:
+def _through_configuration(arguments: argparse.Namespace) -> dict[str, object]:
     import trio
 
+    if arguments.protocol is not None:
+        raise Usage("--protocol: says what the socket of --via speaks; leave it out, or add --via SOCKET")
+    settings = settings_or_exit(arguments, Unusable.status)
+    mechanism = _mechanism(arguments.mechanism, settings)
+    password = password_from(arguments)
     become_daemon_user(settings, settings.used_backends)
-    origin = Origin("saslauthd", arguments.service, arguments.mechanism, arguments.client_ip)
-    verdict, seconds = trio.run(_verify, settings, arguments, password, origin)
-    return _told(verdict, seconds)
+    origin = Origin("saslauthd", arguments.service, mechanism, arguments.client_ip)
+    try:
+        return _told(*trio.run(_verify, settings, arguments, password, origin))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plug-in may raise anything, SystemExit with status 1 too
+        raise Fault(_described(error)) from None
+
+
+def _mechanism(given: str | None, settings: Settings) -> str:
+    """The mechanism that the mail client is said to use: one that some socket allows."""
+    if given is not None and not any(given in listen.mechanisms for listen in settings.listen):
+        raise Usage(f"--mechanism: no [[listen]] of {settings.path} allows {given}")
+    return given or "PLAIN"
+
+
+def _described(error: BaseException) -> str:
+    from ..guard import describe
+
+    return f"could not find out: {describe(error)}"
 
 
 async def _verify(

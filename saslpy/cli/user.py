@@ -9,9 +9,9 @@ from pathlib import Path
 from .. import passwords
 from ..backend import Listing, NoSuchUser, Store, UserExists, WritableStore
 from ..model import Account, Login
-from ..names import MalformedName, NamePolicy
+from ..names import MalformedName, NamePolicy, RealmJoin
 from ..settings import BackendSettings, Settings
-from .common import Fault, become_daemon_user, password_from, print_json, settings_or_exit, table, tell
+from .common import Fault, become_daemon_user, password_from, print_json, say, settings_or_exit, table, tell
 from .stores import choose, with_backend
 
 
@@ -20,12 +20,12 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_or_exit(arguments)
     try:
         return ACTIONS[arguments.action](arguments, settings)
-    except (Fault, MalformedName, ValueError, LookupError) as error:
+    except Fault as fault:
+        tell(str(fault))
+        return fault.status
+    except (ValueError, LookupError) as error:
         tell(_told(error, arguments))
         return 1
-    except Exception as error:
-        tell(f"the store cannot be used: {error}")
-        return 75
 
 
 def _told(error: Exception, arguments: argparse.Namespace) -> str:
@@ -37,6 +37,8 @@ def _told(error: Exception, arguments: argparse.Namespace) -> str:
 
 
 def _add(arguments: argparse.Namespace, settings: Settings) -> int:
+    login = _login(arguments, settings)
+    _refuse_unreachable(login, arguments.login, settings.auth.realm_join)
     return _set(arguments, settings, lambda store, login, secrets: store.add(login, secrets), "added")
 
 
@@ -54,7 +56,7 @@ def _set(
     secret = passwords.make(arguments.scheme, password_from(arguments, confirm=True), login.name)
     backend = _writable(arguments, settings)
     with_backend(backend, lambda store: change(store, login.name, [secret]))
-    print(f"{done} {login.name} in {backend.name}")
+    say(f"{done} {login.name} in {backend.name}")
     return 0
 
 
@@ -62,7 +64,7 @@ def _delete(arguments: argparse.Namespace, settings: Settings) -> int:
     login = _login(arguments, settings)
     backend = _writable(arguments, settings)
     with_backend(backend, lambda store: store.delete(login.name))
-    print(f"deleted {login.name} from {backend.name}")
+    say(f"deleted {login.name} from {backend.name}")
     return 0
 
 
@@ -73,7 +75,7 @@ def _list(arguments: argparse.Namespace, settings: Settings) -> int:
         print_json([_shown(account) for account in accounts])
     else:
         rows = [[account.login, _state(account), _schemes(account), ", ".join(account.aliases)] for account in accounts]
-        print(table(rows, ("login", "state", "schemes", "aliases")))
+        say(table(rows, ("login", "state", "schemes", "aliases")))
     return 0
 
 
@@ -87,7 +89,7 @@ def _show(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.json:
         print_json(shown)
     else:
-        print(table([[key, str(value)] for key, value in shown.items() if value not in (None, "", [], {})]))
+        say(table([[key, str(value)] for key, value in shown.items() if value not in (None, "", [], {})]))
     return 0
 
 
@@ -101,6 +103,20 @@ def _login(arguments: argparse.Namespace, settings: Settings) -> Login:
         raise Fault(f"{arguments.login!r} is no login: {fault}") from None
 
 
+def _refuse_unreachable(login: Login, given: str, realm_join: RealmJoin) -> None:
+    """A user whom no client could ask for is made by mistake. Raises ``Fault``."""
+    if "@" in login.local:
+        # libsasl2 cuts at the last @ and gives the rest as a realm; "a@b" with a realm "c" is the user a@b
+        raise Fault(
+            f"{given!r} has more than one @: what callers make of it is {login.local!r}, so nobody could log in"
+        )
+    if not login.domain and realm_join == "require":
+        raise Fault(
+            f'{given!r} has no domain, and the configuration says auth.realm_join = "require": nobody could log in; '
+            f"add {given}@DOMAIN"
+        )
+
+
 def _writable(arguments: argparse.Namespace, settings: Settings) -> BackendSettings:
     return _chosen(arguments, settings, WritableStore, "cannot be written to")
 
@@ -108,7 +124,8 @@ def _writable(arguments: argparse.Namespace, settings: Settings) -> BackendSetti
 def _chosen(arguments: argparse.Namespace, settings: Settings, ability: type, what: str) -> BackendSettings:
     backend = choose(settings, arguments.backend, ability, what)
     path = getattr(backend.config, "path", None)
-    become_daemon_user(settings, [backend], [path] if isinstance(path, Path) else [])
+    # only a new user brings a new file, and so a new folder
+    become_daemon_user(settings, [backend], [path] if isinstance(path, Path) and arguments.action == "add" else [])
     return backend
 
 

@@ -7,19 +7,17 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from .privileges import PrivilegeError, identity
-from .servers.sockets import ListenError, UnixPlace, group_id, user_id
+from .servers.sockets import ListenError, UnixPlace, group_id, try_out, user_id
 from .settings import Settings
 
 Told = tuple[str, str]
 
 
 def faults(settings: Settings) -> Iterator[Told]:
-    """(path, what is wrong): the daemon would not start, or would not do what is written."""
-    try:
-        identity(settings.daemon.user, settings.daemon.group)
-    except PrivilegeError as error:
-        yield "daemon.user", str(error)
+    """(path, what is wrong): the daemon would not start, or would not do what is written.
+
+    Whom it becomes is not looked at: whoever tries the backends has to become that user, and hears of it then.
+    """
     for number, listen in enumerate(settings.listen):
         place = listen.place
         if isinstance(place, UnixPlace):
@@ -27,18 +25,24 @@ def faults(settings: Settings) -> Iterator[Told]:
 
 
 def _place_faults(path: str, place: UnixPlace) -> Iterator[Told]:
+    known = True
     for key, name, number_of in (("owner", place.owner, user_id), ("group", place.group, group_id)):
         if name is not None:
             try:
                 number_of(name)
             except ListenError as error:
+                known = False
                 yield f"{path}.{key}", str(error)
-    try:
-        found = place.path.lstat()
-    except OSError:
+    if not known:
         return
-    if not stat.S_ISSOCK(found.st_mode):
-        yield f"{path}.path", f"{place.path} is there already and is no socket"
+    try:
+        try_out(place)
+        if not stat.S_ISSOCK(place.path.lstat().st_mode):
+            yield f"{path}.path", f"{place.path} is there already and is no socket"
+    except ListenError as error:
+        yield f"{path}.path", str(error)
+    except OSError:
+        return  # it is still to be made
 
 
 def warnings(settings: Settings) -> Iterator[Told]:

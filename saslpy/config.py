@@ -104,7 +104,11 @@ class Reader:
     def _path(self, value: str, path: str) -> Path:
         if not value or "\0" in value:
             self.fault(path, "expected a path, got an empty one")
-        return self.folder / Path(value).expanduser()
+        try:
+            return self.folder / Path(value).expanduser()
+        except RuntimeError:
+            self.fault(path, f"{value.partition('/')[0]} is nobody's home")
+            return self.folder
 
     def _plain(self, hint: Any, value: object, path: str) -> Any:
         try:
@@ -143,6 +147,7 @@ def _told(message: str, hint: Any, value: object, path: str) -> tuple[str, str]:
         for option in _options(hint)
         if typing.get_origin(option) is typing.Literal
         for arg in typing.get_args(option)
+        if arg != ""  # "nothing is said": allowed, and no choice to name
     ]
     if choices:
         near = difflib.get_close_matches(value, [str(c) for c in choices], 1) if isinstance(value, str) else []
@@ -155,6 +160,17 @@ def hints_of(kind: type[Any]) -> dict[str, Any]:
     """The fields of a dataclass that a table may set, with their types."""
     hints = typing.get_type_hints(kind)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.init}
+
+
+def check_number(key: str, value: float, least: float, most: float, *, above: bool = False) -> None:
+    """Raise ``ValueError`` unless a number is in its range, which infinity and NaN never are.
+
+    With ``above``, ``least`` itself is too little.
+    """
+    if above and not least < value <= most:
+        raise ValueError(f"{key}: must be above {least} and at most {most}")
+    if not least <= value <= most:
+        raise ValueError(f"{key}: must be from {least} to {most}")
 
 
 def guess(key: str, known: Mapping[str, object] | list[str]) -> str:

@@ -1,22 +1,41 @@
-"""The configuration, section by section. The docstrings here are its reference."""
+"""The configuration, section by section. The docstrings here, in ``logins.py`` and in ``listen.py`` are its reference."""
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from . import plugins
 from .accounts import AccountTemplate
 from .backend import Plugin
-from .config import ConfigError, Reader, guess, hints_of
-from .names import RealmJoin
+from .config import ConfigError, Reader, check_number, guess, hints_of
+from .listen import Listen
+from .logins import HOUR, Auth, PasswordSettings, RouteSettings
 from .observe.log import Format, Level
-from .passwords import scheme_named
-from .servers.sockets import MAX_PATH, Place, TcpPlace, UnixPlace
+from .passwords import UnusableSecret
+from .passwords.parsing import split_name
+from .passwords.readers import NAMES
+from .passwords.strength import parsed_as, upgradable
+
+__all__ = [
+    "DEFAULT_PATH",
+    "SECTIONS",
+    "Auth",
+    "BackendOptions",
+    "BackendSettings",
+    "Daemon",
+    "Listen",
+    "PasswordSettings",
+    "RouteSettings",
+    "SelfChecking",
+    "Settings",
+    "from_table",
+    "load",
+]
 
 DEFAULT_PATH = Path("/etc/saslpy/saslpy.toml")
 
@@ -28,6 +47,9 @@ class Daemon:
     ``user`` and ``group`` are taken on after the sockets are open, when the daemon is started by root; the user
     ``saslpy`` if there is one and nothing is said. ``log_format`` is "logfmt" or "json"; ``drain_seconds`` is how long
     requests under way may take at the end.
+
+    ``run_dir`` is for what lives as long as the daemon: its control socket. ``state_dir`` is for what outlives it, such as
+    a queue of mail; there is none yet, so nothing is made there.
     """
 
     user: str | None = None
@@ -38,77 +60,8 @@ class Daemon:
     log_format: Format = "logfmt"
     drain_seconds: float = 5.0
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteSettings:
-    """``[[auth.route]]``: another chain for some domains, some services, or both. The first that fits is taken."""
-
-    chain: tuple[str, ...]
-    domains: tuple[str, ...] = ()
-    services: tuple[str, ...] = ()
-
     def __post_init__(self) -> None:
-        if not self.chain:
-            raise ValueError("chain: names no backend")
-        if not (self.domains or self.services):
-            raise ValueError("needs domains, services or both; the chain for all others is [auth] chain")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PasswordSettings:
-    """``[auth.passwords]``: how stored passwords are checked.
-
-    ``forbid`` are schemes that never match ("PLAIN", "MD5-CRYPT"). ``processes`` (0: one a core) compute hashes,
-    ``memory_mib`` (0: a quarter of the machine's) is what argon2 and its like may use together.
-    """
-
-    forbid: tuple[str, ...] = ()
-    processes: int = 0
-    memory_mib: int = 0
-
-    def __post_init__(self) -> None:
-        for key in ("processes", "memory_mib"):
-            if getattr(self, key) < 0:
-                raise ValueError(f"{key}: is negative")
-        for number, name in enumerate(self.forbid):
-            if scheme_named(name) is None:
-                raise ValueError(f"forbid[{number}]: {name!r} is no scheme; `saslpy hash --list` shows the usual ones")
-
-    @property
-    def forbidden(self) -> frozenset[str]:
-        """The canonical names of the forbidden schemes."""
-        return frozenset(scheme for name in self.forbid if (scheme := scheme_named(name)) is not None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Auth:
-    """``[auth]``: who is asked, and how names are read.
-
-    ``chain`` names the backends in the order in which they are asked. ``realm_join``: "join" makes ``login@realm`` where
-    the caller gives a realm apart, "ignore" forgets the realm, "require" refuses a login without one.
-    ``default_domain`` is added to a bare login. ``deadline`` (seconds) covers the whole chain; Postfix gives up after
-    10 s. ``min_seconds`` is the least time until a refusal. ``max_pending`` requests may be under way, more are told to
-    come again.
-    """
-
-    chain: tuple[str, ...] = ("local",)
-    default_domain: str = ""
-    realm_join: RealmJoin = "join"
-    deadline: float = 8.0
-    min_seconds: float = 0.1
-    max_pending: int = 1024
-    passwords: PasswordSettings = field(default_factory=PasswordSettings)
-    route: tuple[RouteSettings, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not self.chain:
-            raise ValueError("chain: names no backend")
-        if self.deadline <= 0:
-            raise ValueError("deadline: must be above 0")
-        if not 0 <= self.min_seconds < self.deadline:
-            raise ValueError("min_seconds: must be from 0 to below the deadline")
-        if self.max_pending < 1:
-            raise ValueError("max_pending: must be 1 or more")
+        check_number("drain_seconds", self.drain_seconds, 0, HOUR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,18 +69,41 @@ class BackendOptions:
     """The keys of ``[backend.NAME]`` that every type has; the others are the type's own.
 
     ``timeout``: seconds until this backend counts as failed. ``on_reject = "next"`` asks the next backend after a wrong
-    password too. ``default_scheme``: what a stored password without ``{SCHEME}`` is.
+    password too. ``default_scheme``: what a stored password without ``{SCHEME}`` is. ``upgrade``: what a right password
+    is stored as from then on, where its stored hash is weaker; a scheme, or one and another for SCRAM.
     """
 
     type: str
     timeout: float = 3.0
     on_reject: Literal["stop", "next"] = "stop"
     default_scheme: str = "CRYPT"
+    upgrade: str | tuple[str, ...] = ()
     account: AccountTemplate = field(default_factory=AccountTemplate)
 
     def __post_init__(self) -> None:
-        if self.timeout <= 0:
-            raise ValueError("timeout: must be above 0")
+        check_number("timeout", self.timeout, 0, HOUR, above=True)
+        try:
+            split_name(self.default_scheme)
+        except UnusableSecret:
+            near = guess(self.default_scheme.upper(), sorted(NAMES))
+            raise ValueError(f"default_scheme: {self.default_scheme!r} is no scheme{near}") from None
+        try:
+            upgradable(self.upgrade)
+        except ValueError as error:
+            raise ValueError(f"upgrade: {error}") from None
+
+    @property
+    def upgrades(self) -> tuple[str, ...]:
+        """The schemes of ``upgrade`` by their own names; empty for no upgrades."""
+        return upgradable(self.upgrade)
+
+
+@runtime_checkable
+class SelfChecking(Protocol):
+    """A plug-in's configuration with rules that need the core's keys too, such as ``default_scheme``."""
+
+    def faults(self, options: BackendOptions, /) -> Iterable[tuple[str, str]]:
+        """(the key below ``backend.NAME``, what is wrong), without showing a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,83 +114,6 @@ class BackendSettings:
     options: BackendOptions
     plugin: Plugin
     config: Any = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listen:
-    """``[[listen]]``: a socket that callers use. ``path`` for a unix socket, ``address`` ("127.0.0.1:2000") for TCP.
-
-    ``mode`` (octal digits), ``owner`` and ``group`` say who may connect to a unix socket. ``read_timeout`` (seconds) ends
-    a silent connection. ``temporary_failure``: "drop" hangs up, as libsasl2 and Exim expect; "code" sends a word that is
-    neither OK nor NO.
-    """
-
-    protocol: Literal["saslauthd"]
-    path: Path | None = None
-    address: str | None = None
-    allow_remote: bool = False
-    mode: str = "0660"
-    owner: str | None = None
-    group: str | None = None
-    temporary_failure: Literal["drop", "code"] = "drop"
-    mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN")
-    read_timeout: float = 10.0
-    max_connections: int = 4096
-    max_field: int = 8192
-
-    def __post_init__(self) -> None:
-        if (self.path is None) == (self.address is None):
-            raise ValueError("needs either a path (unix socket) or an address (host:port)")
-        self._check_numbers()
-        if self.path is not None and len(os.fsencode(self.path)) > MAX_PATH:
-            raise ValueError(f"path: {len(os.fsencode(self.path))} bytes; a unix socket's path has {MAX_PATH} at most")
-        if self.address is not None:
-            self._check_address()
-        if not {"PLAIN", "LOGIN"} & set(self.mechanisms):
-            raise ValueError(
-                "mechanisms: this protocol carries a password in the clear, so PLAIN or LOGIN must be allowed"
-            )
-
-    def _check_numbers(self) -> None:
-        try:
-            valid = 0 <= int(self.mode, 8) <= 0o777
-        except ValueError:
-            valid = False
-        if not valid:
-            raise ValueError(f'mode: expected octal digits such as "0660", got {self.mode!r}')
-        for key, least in (("read_timeout", 0.001), ("max_connections", 1), ("max_field", 256)):
-            if getattr(self, key) < least:
-                raise ValueError(f"{key}: must be {least} or more")
-        if self.max_field > 0xFFFF:
-            raise ValueError("max_field: two bytes count to 65535")
-
-    def _check_address(self) -> None:
-        place = self.place
-        assert isinstance(place, TcpPlace)
-        try:
-            loopback = ipaddress.ip_address(place.host).is_loopback
-        except ValueError:
-            raise ValueError(f"address: {place.host!r} is no IP address") from None
-        if not loopback and not self.allow_remote:
-            raise ValueError(
-                "address: passwords would cross the network in the clear; use a loopback address, "
-                "or say allow_remote = true where something else protects the way"
-            )
-
-    @property
-    def place(self) -> Place:
-        """Where to listen."""
-        if self.path is not None:
-            return UnixPlace(self.path, int(self.mode, 8), self.owner, self.group)
-        host, colon, port = (self.address or "").rpartition(":")
-        if not (colon and host and port.isdigit() and int(port) <= 0xFFFF):
-            raise ValueError(f'address: expected "host:port", got {self.address!r}')
-        return TcpPlace(host.strip("[]"), int(port))
-
-    @property
-    def name(self) -> str:
-        """Its place in one word, for the log."""
-        return str(self.path) if self.path is not None else str(self.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +153,7 @@ def from_table(table: dict[str, Any], path: Path) -> Settings:
     listen = _listeners(reader, table.get("listen", []))
     if auth is not None:
         _check_chains(reader, auth, table)
+        _check_upgrades(reader, auth, backends)
     reader.check()
     assert daemon is not None
     assert auth is not None
@@ -298,7 +198,12 @@ def _backend(reader: Reader, name: str, table: object) -> BackendSettings | None
     if plugin is None or options is None:
         return None
     config = reader.section(plugin.config, {key: value for key, value in table.items() if key not in own}, path)
-    return None if config is None else BackendSettings(name, options, plugin, config)
+    if config is None:
+        return None
+    if isinstance(config, SelfChecking):
+        for key, fault in config.faults(options):
+            reader.fault(f"{path}.{key}", fault)
+    return BackendSettings(name, options, plugin, config)
 
 
 def _check_chains(reader: Reader, auth: Auth, table: dict[str, Any]) -> None:
@@ -311,6 +216,19 @@ def _check_chains(reader: Reader, auth: Auth, table: dict[str, Any]) -> None:
                 reader.fault(f"{path}[{position}]", f"there is no [backend.{name}]{guess(name, names)}")
             elif name in chain[:position]:
                 reader.fault(f"{path}[{position}]", f"{name!r} is asked twice")
+
+
+def _check_upgrades(reader: Reader, auth: Auth, backends: dict[str, BackendSettings]) -> None:
+    for backend in backends.values():
+        wanted, holds, kind = backend.options.upgrades, backend.plugin.upgrades, backend.options.type
+        path = f"backend.{backend.name}.upgrade"
+        if wanted and not holds:
+            reader.fault(path, f"a store of type {kind!r} cannot be written to")
+        elif len(wanted) > 1 and holds == "one":
+            reader.fault(path, f"a store of type {kind!r} holds one secret for each user; name one scheme")
+        for name in wanted:
+            if parsed_as(name) in auth.passwords.forbidden:
+                reader.fault(path, f"[auth.passwords] forbids {name}: nobody could log in after the upgrade")
 
 
 def _listeners(reader: Reader, tables: object) -> tuple[Listen, ...]:
@@ -329,7 +247,7 @@ def _check_places(reader: Reader, listeners: list[Listen | None]) -> None:
     for number, listener in enumerate(listeners):
         if listener is None:
             continue
-        key = os.path.realpath(listener.path) if listener.path is not None else str(listener.address)
+        key = os.path.realpath(listener.path) if listener.path is not None else str(listener.place)
         if key in seen:
             what = "path" if listener.path is not None else "address"
             reader.fault(f"listen[{number}].{what}", f"listen[{seen[key]}] listens there already ({listener.name})")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
+import re
 import shlex
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saslpy import Accept, Account, Caller, Defer, Login, Origin, Reason, Reject
+from saslpy import Accept, Account, Caller, Defer, Login, Origin, Reason, Reject, Verdict
 from saslpy.observe import sink as sink_module
-from saslpy.observe.audit import Audit
+from saslpy.observe.audit import Audit, address
 from saslpy.observe.log import Bridge, Log, json_line, logfmt, timestamp
 from saslpy.observe.sink import MAX_LINE, Sink
 
@@ -74,6 +79,103 @@ def test_the_audit_line_is_stable() -> None:
     assert all(len(shlex.split(line)) == len({part.partition("=")[0] for part in shlex.split(line)}) for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("client", "told"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:DB8:0::7", "2001:db8::7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("fe80::1%eth0", "fe80::1"),
+        ('fe80::1%" client=192.0.2.99 ', "fe80::1"),
+        ("", ""),
+        ("mail.example.org", ""),
+        ("192.0.2.7 client=192.0.2.99", ""),
+        ("192.0.2.7\n", ""),
+        ("[2001:db8::7]", ""),
+        ("3221226005", ""),
+        ("192.0.2.0/24", ""),
+        ("x" * 6000, ""),
+        ("fe80::1%" + "x" * 6000, ""),
+        ("\udcff", ""),
+    ],
+)
+def test_the_client_is_an_address_or_nothing(client: str, told: str) -> None:
+    assert address(client) == told
+
+
+LONGEST = "\N{GRINNING FACE}" * 10_000
+"""Every character of it takes twelve bytes in a line."""
+
+
+@pytest.mark.parametrize("text", ["x" * 10_000, LONGEST, '"\\\n' * 5000, "= " * 5000])
+@pytest.mark.parametrize("form", ["logfmt", "json"])
+def test_a_long_line_is_whole_whatever_its_values(form: Literal["logfmt", "json"], text: str) -> None:
+    log, lines = list_log(form=form)
+    login = Login(text, text, "", text)
+    Audit(log).attempt(login, Origin("x", text, text, text), Reject(Reason.MALFORMED, text, text), 0.01)
+    log.error("library", logger="driver", message=text, number=7)
+    log.error("odd", **{text[:1000] + str(n): text for n in range(9)})
+    assert all(len(line.encode()) < MAX_LINE for line in lines)
+    told = [json.loads(line) if form == "json" else parsed(line) for line in lines]
+    assert [line["event"] for line in told] == ["login", "library", "odd"]
+    assert told[0]["login"][:16] == text[:16]
+    assert (told[0]["verdict"], told[0]["reason"]) == ("reject", "malformed")
+    assert str(told[1]["number"]) == "7"
+    assert told[1]["message"][:16] == text[:16]
+
+
+def parsed(line: str) -> dict[str, str]:
+    """A logfmt line, read as strictly as it is described."""
+    found = {}
+    while line:
+        key, _, line = line.partition("=")
+        if line.startswith('"'):
+            value, end = json.JSONDecoder().raw_decode(line)
+        else:
+            value = line.partition(" ")[0]
+            end = len(value)
+        assert line[end : end + 1] in ("", " ")
+        found[key], line = value, line[end + 1 :]
+    return found
+
+
+class Odd:
+    def __str__(self) -> str:
+        raise RuntimeError("secret")
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        Accept(Account(None, ())),  # type: ignore[arg-type]
+        Accept(Account(7, ())),  # type: ignore[arg-type]
+        Accept(Account(["joe"], ())),  # type: ignore[arg-type]
+        Accept(None),  # type: ignore[arg-type]
+        Accept(Account("joe"), None),  # type: ignore[arg-type]
+        Reject("no", "x", None),  # type: ignore[arg-type]
+        Reject(None, "x", b"bytes"),  # type: ignore[arg-type]
+        Defer(Reason.TIMEOUT, "x", {"a": 1}),  # type: ignore[arg-type]
+    ],
+)
+@pytest.mark.parametrize("form", ["logfmt", "json"])
+def test_every_verdict_has_its_line(form: Literal["logfmt", "json"], verdict: Verdict) -> None:
+    log, lines = list_log(form=form)
+    Audit(log).attempt(Login.of("joe@example.org"), Origin("x", client=None), verdict, 0.01)  # type: ignore[arg-type]
+    (line,) = [json.loads(line) if form == "json" else parsed(line) for line in lines]
+    assert line["event"] == "login"
+    assert line["verdict"] == type(verdict).__name__.lower()
+    assert line["login"] in ("joe@example.org", "7", "['joe']", "joe")
+
+
+def test_what_cannot_be_told_is_a_fault_of_ours_and_no_error_for_the_caller() -> None:
+    log, lines = list_log()
+    verdict: Any = Reject(Reason.MALFORMED, "x", Odd())  # type: ignore[arg-type]
+    Audit(log).attempt(Login.of("joe"), Origin("x"), verdict, 0.01)
+    assert len(lines) == 1
+    assert "event=internal-error during=audit" in lines[0]
+    assert "secret" not in lines[0]
+
+
 def test_time_does_not_go_back_within_a_second() -> None:
     assert timestamp(1.0) == "1970-01-01T00:00:01.000Z"
     assert timestamp(1.9994) == "1970-01-01T00:00:01.999Z"
@@ -104,6 +206,78 @@ def test_a_reader_that_stalls_stops_nothing_and_is_told_what_it_missed() -> None
     assert lines[-1].endswith("event=last")
     lost = int(lines[-2].partition("lines=")[2])
     assert lost + len(lines) - 2 == sink_module.MAX_BACKLOG + 5000
+
+
+class Disk:
+    """What ``os.write`` writes to: takes as many bytes as there is room for, then fails."""
+
+    def __init__(self, room: int, error: int = errno.ENOSPC) -> None:
+        self.room = room
+        self.error = error
+        self.data = b""
+
+    def write(self, fd: int, data: bytes) -> int:
+        if not self.room:
+            raise OSError(self.error, os.strerror(self.error))
+        taken = data[: self.room]
+        self.room -= len(taken)
+        self.data += taken
+        return len(taken)
+
+
+@pytest.fixture
+def null() -> Any:
+    with Path(os.devnull).open("wb") as file:
+        yield file.fileno()
+
+
+def test_a_full_disk_is_waited_for(monkeypatch: pytest.MonkeyPatch, null: int) -> None:
+    disk = Disk(1000)
+    monkeypatch.setattr(os, "write", disk.write)
+    log = Log(Sink(null))
+    for number in range(35):
+        log.info("event", number=number)
+    assert len(disk.data) == 1000
+    disk.room = 10_000
+    log.info("last")
+    lines = disk.data.decode().splitlines()
+    assert [line.partition("event=")[2] for line in lines] == [*(f"event number={n}" for n in range(35)), "last"]
+    assert all(line.startswith("time=") for line in lines)
+
+
+def test_a_full_disk_for_long_is_told_with_the_true_number(monkeypatch: pytest.MonkeyPatch, null: int) -> None:
+    monkeypatch.setattr(sink_module, "MAX_BACKLOG", 20)
+    disk = Disk(1000)
+    monkeypatch.setattr(os, "write", disk.write)
+    log = Log(Sink(null))
+    for number in range(200):
+        log.info("event", number=number)
+    disk.room = 1_000_000
+    log.info("last")
+    log.info("last")
+    lines = disk.data.decode().splitlines()
+    assert all(line.count("time=") == 1 for line in lines)
+    told = [line.partition("event=")[2] for line in lines]
+    assert told[-3:] == ["last", told[-2], "last"]
+    assert told[-2] == f"log-lines-lost lines={200 - sum(line.startswith('event ') for line in told)}"
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.EFBIG, errno.EPIPE])
+def test_lines_that_are_lost_glue_no_others_together(monkeypatch: pytest.MonkeyPatch, null: int, error: int) -> None:
+    disk = Disk(1000, error)
+    monkeypatch.setattr(os, "write", disk.write)
+    log = Log(Sink(null))
+    for number in range(50):
+        log.info("event", number=f"{number:03}")
+    disk.room = 60  # not enough for the line that tells
+    log.info("event", number="050")
+    disk.room = 10_000
+    log.info("last")
+    lines = disk.data.decode().splitlines()
+    assert all(line.count("time=") <= 1 for line in lines)
+    whole = [line for line in lines if re.search(r"event=event number=\d{3}$", line)]
+    assert lines[-2].endswith(f"event=log-lines-lost lines={51 - len(whole)}")
+    assert lines[-1].endswith("event=last")
 
 
 def test_a_reader_that_is_gone_is_no_error() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from saslpy.backend import Plugin
+from saslpy.config import check_number
 
 from .queries import check_columns, check_query, check_table, check_where
 from .servers import Server, server_of
@@ -32,6 +33,11 @@ class Config:
     ``options``, ``disabled``, ``expired``, ``allow_nets``) and perhaps ``where``, a condition in SQL; or ``query``, a
     SELECT that names its columns so, with ``%(login)s``, ``%(local)s`` or ``%(domain)s`` where the login belongs and
     ``%%`` for a per cent sign. ``mail_base`` is the folder that the presets' relative directories are in.
+
+    A row of a table is the login's when their names differ by the case of ASCII letters at most, whatever else its
+    collation takes for equal. A query decides that itself (it may look up aliases): it should select ``username``, since
+    without it the account has whatever name was typed; and no parameter may be a pattern (LIKE, REGEXP), or ``j_e`` would
+    be ``joe``.
 
     ``tls``: true checks the server's certificate and name (against ``ca_file``, or the system's authorities); unset means
     yes for every host but loopback. ``pool_size`` connections at most; ``query_timeout`` is how long to wait for an
@@ -106,10 +112,8 @@ class Config:
             raise ValueError("mail_base: must be an absolute path")
 
     def _check_numbers(self) -> None:
-        if not 1 <= self.pool_size <= 64:
-            raise ValueError("pool_size: must be from 1 to 64")
-        if not 0.1 <= self.query_timeout <= 60:
-            raise ValueError("query_timeout: must be from 0.1 to 60 seconds")
+        check_number("pool_size", self.pool_size, 1, 64)
+        check_number("query_timeout", self.query_timeout, 0.1, 60)
 
 
 def _first_line(path: Path) -> str:

@@ -11,11 +11,14 @@ from typing import Any, TypeAlias
 
 import pymysql
 from pymysql import err
-from pymysql.constants import CLIENT
 
 from .servers import Server
 
 Connection: TypeAlias = "pymysql.Connection[pymysql.cursors.Cursor]"
+
+if pymysql.VERSION < (1, 2):
+    # such a one goes on in the clear with a server that has no TLS
+    raise ImportError("PyMySQL 1.2 or newer is needed: pip install 'saslpy[mysql]'")
 
 CONNECT_SECONDS = 1.0
 """How long a server may take to accept and to greet, so that the next one still has its turn."""
@@ -45,10 +48,6 @@ class Access:
             # what the driver does itself, but leaving the socket open when nobody listens: nothing need be encrypted
             connection._secure = True  # type: ignore[attr-defined]
         connection.connect(sock)
-        if server.tls and not connection.server_capabilities & CLIENT.SSL:  # type: ignore[attr-defined]
-            # PyMySQL before 1.2 goes on in the clear
-            close(connection)
-            raise Unreachable(f"{server}: SSL is required, but the server has none")
         return connection
 
     def _connection(self, server: Server) -> Connection:

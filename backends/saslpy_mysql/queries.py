@@ -202,6 +202,23 @@ _OPAQUE = re.compile(
 )
 """What a server does not look into: strings, quoted names, comments."""
 
+_PATTERN = re.compile(
+    r"(?<![\w.])(?:(?:LIKE|REGEXP|RLIKE|AGAINST)(?!\w)|(?P<function>REGEXP_(?:LIKE|INSTR|SUBSTR|REPLACE))\s*\()",
+    re.IGNORECASE,
+)
+"""What takes its right side, or its second argument, for a pattern or for the words of a search."""
+
+_PIECE = re.compile(r"%\(\w+\)s|\w+|&&|\S")
+
+_ENDS = frozenset(
+    (
+        *("AND", "OR", "XOR", "&&", ",", "ESCAPE", "THEN", "ELSE", "END", "WHEN", "AS", "FROM", "WHERE", "FOR"),
+        *("JOIN", "INNER", "CROSS", "NATURAL", "STRAIGHT_JOIN", "ON", "USING"),
+        *("ORDER", "GROUP", "HAVING", "LIMIT", "UNION", "EXCEPT", "INTERSECT"),
+    )
+)
+"""What an operand ends at."""
+
 _PERCENT = re.compile(r"%(?:%|\((?P<name>[^)]*)\)(?P<kind>.?)|.?)", re.DOTALL)
 
 
@@ -220,6 +237,24 @@ def check_query(query: str) -> None:
         raise ValueError("query: must be a SELECT")
     if ";" in bare.rstrip("; \t\r\n"):
         raise ValueError("query: must be one statement")
+    for word in _PATTERN.finditer(bare):
+        if parameter := _parameter_in_pattern(bare, word):
+            name = word[0].rstrip("( \t\r\n").upper()
+            raise ValueError(f"query: {name} takes {parameter} for a pattern: j_e would be joe; compare with =")
+
+
+def _parameter_in_pattern(query: str, word: re.Match[str]) -> str:
+    """The first parameter on the right side of such a word, or in the function's second argument; "" for none."""
+    depth, looking = 0, word["function"] is None
+    for piece in _PIECE.finditer(query, word.end()):
+        text = piece[0].upper()
+        if depth == 0 and (text == ")" or (looking and text in _ENDS)):
+            break
+        looking = looking or (depth == 0 and text == ",")
+        depth += (text == "(") - (text == ")")
+        if looking and text.startswith("%("):
+            return piece[0]
+    return ""
 
 
 def _parameter(match: re.Match[str]) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import posixpath
 import re
+import unicodedata
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, TypeAlias
 
 from saslpy.model import Account
+from saslpy.texts import listed, pairs
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -39,10 +41,10 @@ def account_of(row: Row, login: str, base: str = "") -> Account:
         maildir=_path(row, "maildir", base),
         quota=_quota(row),
         name=text(row, "name") or None,
-        options=_pairs(text(row, "options")),
+        options=pairs(text(row, "options")),
         disabled=_disabled(row),
         expired=_is_set(row, "expired"),
-        allow_nets=_list(text(row, "allow_nets")),
+        allow_nets=listed(text(row, "allow_nets")),
         deny_services=tuple(s for key, names in DENIED_SERVICES.items() if _is_set(row, key) for s in names),
     )
 
@@ -53,6 +55,19 @@ def canonical(row: Row) -> str:
         # MySQL compares a number with a text as numbers: 0 equals every name that begins with a letter
         raise BadRow("the column for username holds numbers, not text")
     return text(row, "username")
+
+
+def same_as(name: str) -> tuple[bytes, str]:
+    """What two spellings of one login have in common, and the logins of two people do not.
+
+    A collation takes much more for equal: ``jose`` is ``José`` to it, and ``strasse`` is ``straße``. Here, case counts for
+    nothing between A and Z, and in the domain, which the core has in lower case; nor do trailing blanks, with which the
+    core asks for nobody.
+    """
+    local, at, domain = unicodedata.normalize("NFC", name.rstrip(" ")).rpartition("@")
+    if not at:
+        local, domain = domain, ""
+    return local.encode("utf-8", "surrogatepass").lower(), at + domain.lower()
 
 
 def text(row: Row, key: str) -> str:
@@ -113,13 +128,3 @@ def _is_set(row: Row, key: str) -> bool:
     if re.fullmatch(r"-?[0-9]+(?:\.[0-9]+)?", value):
         return float(value) != 0
     raise BadRow(f"the value of {key} is neither yes nor no")
-
-
-def _pairs(value: str) -> dict[str, str]:
-    """``a=1,b=2`` as a dictionary."""
-    items = (item.partition("=") for item in value.split(","))
-    return {key.strip(): value.strip() for key, _, value in items if key.strip()}
-
-
-def _list(value: str) -> tuple[str, ...]:
-    return tuple(item.strip() for item in value.split(",") if item.strip())

@@ -29,6 +29,9 @@ class Server:
 
 def server_of(text: str, tls: bool | None) -> Server:
     """The server that ``host``, ``host:port`` or ``[v6]:port`` means. ``tls`` None: unless loopback. Raises ValueError."""
+    if "@" in text:
+        # what precedes it may be a password, and is not shown
+        raise ValueError(f"hosts: {text.rpartition('@')[2]!r} follows an @: user and password have keys of their own")
     match = _WRITTEN.fullmatch(text)
     if match is None or (match["v6"] and not _is_ipv6(match["v6"])):
         hint = "; an IPv6 address goes in brackets" if text.count(":") > 1 else ""

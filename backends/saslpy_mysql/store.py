@@ -1,15 +1,19 @@
 """Lookups. Every method blocks, and may be called from several threads at a time.
 
 MySQL finds more than was asked: with the usual collations ``USER5@EXAMPLE.ORG`` is ``user5@example.org``, ``jose`` is
-``josé``, and trailing blanks do not count. The account's name is therefore the row's. A batch is mapped back by equal
-names alone; a login that is left over, but may mean one of the rows, is asked for singly, so that the server decides.
+``josé``, and trailing blanks do not count. The account's name is therefore the row's; and a row of a table whose name
+differs by more than the case of ASCII is not the login's (``rows.same_as``), since callers that hear no more than yes would
+know two users where there is one. What a query of the administrator's finds is what it was written to find.
+
+A batch is mapped back by equal names alone; a login that is left over, but may mean one of the rows, is asked for singly,
+so that the server decides.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeAlias
 
 from pymysql import err
@@ -19,7 +23,7 @@ from saslpy.model import Account, Login
 from .connect import Access, Connection, is_lost, is_timeout, tls_context
 from .pool import Limits, Link, Pool
 from .queries import COUNT_MOST, PRESETS, Layout, Preset, columns_query, table_layout
-from .rows import BadRow, Row, account_of, canonical, text
+from .rows import BadRow, Row, account_of, canonical, same_as, text
 
 if TYPE_CHECKING:
     from . import Config
@@ -151,14 +155,11 @@ class Tables:
         """All in one question, and those singly whose rows are in doubt."""
         names = list(dict.fromkeys(map(_name, logins)))
         rows = self._rows(connection, layout, layout.many(len(names)), names) if names else []
-        by_name = defaultdict(list)
-        for row in rows:
-            by_name[canonical(row)].append(row)
-        doubtful = Doubtful(names, by_name)
+        found = Found(rows)
         return [
             _or_bad_row(self.one, connection, layout, login)
-            if _name(login) in doubtful
-            else _or_bad_row(self._account, by_name[_name(login)], login)
+            if found.doubtful(_name(login))
+            else _or_bad_row(self._account, found.by_name.get(_name(login), ()), login)
             for login in logins
         ]
 
@@ -177,6 +178,8 @@ class Tables:
         return [dict(zip(layout.fields, row, strict=True)) for row in rows]
 
     def _account(self, rows: Sequence[Row], login: Login) -> Account | None:
+        meant = same_as(_name(login))
+        rows = [row for row in rows if same_as(canonical(row)) == meant]
         if len(rows) > 1:
             exact = [row for row in rows if canonical(row) == login.name]
             if len(exact) != 1:
@@ -185,23 +188,22 @@ class Tables:
         return account_of(rows[0], login.name, self._base) if rows else None
 
 
-class Doubtful:
-    """The logins of a batch that have no row of their very name, but may mean one of the rows for all that."""
+class Found:
+    """The rows of a batch: those of a very name, and which logins may mean one of the others for all that."""
 
-    def __init__(self, names: Sequence[str], by_name: Mapping[str, Sequence[Row]]) -> None:
-        self._found = frozenset(by_name)
-        # rows that nobody asked for by their very name: somebody must have meant them
-        self._unclaimed = not self._found.issubset(names)
-        self._ascii = all(name.isascii() for name in self._found)
-        self._folded = {_folded(name) for name in self._found}
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.by_name: dict[str, list[Row]] = defaultdict(list)
+        self._unreadable = False  # a row whose name cannot be read may be anybody's
+        for row in rows:
+            try:
+                self.by_name[canonical(row)].append(row)
+            except BadRow:
+                self._unreadable = True
+        self._spellings = {same_as(name) for name in self.by_name}
 
-    def __contains__(self, name: str) -> bool:
-        if name in self._found:
-            return False
-        if self._unclaimed or not (self._ascii and name.isascii()):
-            return bool(self._found)
-        # between plain letters no collation knows other differences than case and trailing blanks
-        return _folded(name) in self._folded
+    def doubtful(self, name: str) -> bool:
+        """Whether only the server knows."""
+        return name not in self.by_name and (self._unreadable or same_as(name) in self._spellings)
 
 
 def _or_bad_row(find: Callable[P, Account | None], *args: P.args, **kwargs: P.kwargs) -> Account | BadRow | None:
@@ -215,10 +217,6 @@ def _or_bad_row(find: Callable[P, Account | None], *args: P.args, **kwargs: P.kw
 def _name(login: Login) -> str:
     # text for certain: a number would be compared as a number, and 0 equals nearly every name
     return str(login.name)
-
-
-def _folded(name: str) -> str:
-    return name.rstrip(" ").lower()
 
 
 # --- the administrator's query

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from saslpy import passwords
 from saslpy.backend import Plugin
+from saslpy.config import check_number
 from saslpy.model import Account, Login
 from saslpy.names import MalformedName, NamePolicy
+
+if TYPE_CHECKING:
+    from saslpy.settings import BackendOptions
+
+MAX_ID = 0xFFFF_FFFE
+"""The highest number of a system user or group."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +38,16 @@ class User:
     disabled: bool = False
     allow_nets: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for key in ("uid", "gid"):
+            if (number := getattr(self, key)) is not None:
+                check_number(key, number, 0, MAX_ID)
+        for position, text in enumerate(self.allow_nets):
+            try:
+                ip_network(text.strip(), strict=False)
+            except ValueError:
+                raise ValueError(f"allow_nets[{position}]: {text!r} is no network such as '192.0.2.0/24'") from None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
@@ -38,9 +58,20 @@ class Config:
     def __post_init__(self) -> None:
         _read(self)
 
+    def faults(self, options: BackendOptions) -> Iterator[tuple[str, str]]:
+        """Users whose stored password no password can match, although it is not locked ("!", "*")."""
+        for (name, _), account in zip(self.users.items(), _read(self).values(), strict=True):
+            for secret in account.secrets:
+                try:
+                    passwords.parse(secret, options.default_scheme)
+                except passwords.UnusableSecret as error:
+                    if error.reason is not passwords.Fault.LOCKED:
+                        # the message names a scheme at most, and nothing of what is stored
+                        yield f"users.{name!r}", f"no password matches this: {error}; `saslpy hash` prints what does"
 
-def _read(config: Config) -> dict[str, Account]:
-    accounts: dict[str, Account] = {}
+
+def _read(config: Config) -> dict[bytes, Account]:
+    accounts: dict[bytes, Account] = {}
     for name, value in config.users.items():
         try:
             login = NamePolicy().login(name).name
@@ -55,7 +86,7 @@ def _read(config: Config) -> dict[str, Account]:
 def _account(login: str, value: str | dict[str, object]) -> Account:
     try:
         user = User(password=value) if isinstance(value, str) else _user(value)
-    except msgspec.ValidationError as error:
+    except ValueError as error:
         raise ValueError(f"users.{login!r}: {error}") from None
     return Account(
         login,
@@ -79,14 +110,15 @@ def _user(table: dict[str, object]) -> User:
     return msgspec.convert(table, User)
 
 
-def _key(login: str) -> str:
-    return login.casefold()
+def _key(login: str) -> bytes:
+    # a to z alone: for Unicode, "straße" and "strasse" are one, and they are two people
+    return login.encode("utf-8", "surrogatepass").lower()
 
 
 class StaticStore:
-    """A dictionary; upper and lower case are one, the canonical name is the configuration's."""
+    """A dictionary; A and a are one, the canonical name is the configuration's."""
 
-    def __init__(self, accounts: dict[str, Account]) -> None:
+    def __init__(self, accounts: dict[bytes, Account]) -> None:
         self._accounts = accounts
 
     async def lookup(self, login: Login) -> Account | None:
@@ -99,7 +131,8 @@ class StaticStore:
 
     async def probe(self) -> str:
         """How many there are."""
-        return f"{len(self._accounts)} users in the configuration"
+        count = len(self._accounts)
+        return f"{count} user{'' if count == 1 else 's'} in the configuration"
 
     async def accounts(self) -> Iterable[Account]:
         """All of them, by name."""

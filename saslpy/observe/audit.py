@@ -2,15 +2,23 @@
 
 ``time level event=login verdict reason login service mechanism client caller backend ms``, then ``detail`` where there is
 something to add. ``verdict`` is accept, reject or defer; ``reason`` a value of ``saslpy.Reason`` (``ok`` for accept);
-``caller`` is ``pid:uid`` of the asking process. fail2ban reads these lines (contrib/fail2ban).
+``client`` is an IP address or empty; ``caller`` is ``pid:uid`` of the asking process. fail2ban reads these lines
+(contrib/fail2ban).
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any
 
 from ..model import Accept, Defer, Login, Origin, Verdict
 from .log import Log
+
+MAX_LOGIN = 256
+MAX_DETAIL = 512
+MAX_WORD = 64
+"""Characters of a login, of a detail, and of whatever else is text."""
 
 
 class Audit:
@@ -20,29 +28,56 @@ class Audit:
         self._log = log
 
     def attempt(self, login: Login, origin: Origin, verdict: Verdict, seconds: float) -> None:
-        """One attempt and its outcome, after ``seconds``."""
-        self._log.audit(fields(login, origin, verdict, seconds))
+        """One attempt and its outcome, after ``seconds``. Never raises: the verdict is given, whatever it holds."""
+        try:
+            self._log.audit(fields(login, origin, verdict, seconds))
+        except Exception as error:
+            self._log.fault(error, during="audit")
 
 
 def fields(login: Login, origin: Origin, verdict: Verdict, seconds: float) -> dict[str, Any]:
     """The keys of an audit line."""
+    name, detail = login.name or login.given, ""
     if isinstance(verdict, Accept):
-        outcome, reason, name, detail = "accept", "ok", verdict.account.login, ""
+        outcome, reason = "accept", "ok"
+        # what a plug-in called an account may have anything for a name
+        name = _text(getattr(verdict.account, "login", ""), MAX_LOGIN) or name
     else:
         outcome = "defer" if isinstance(verdict, Defer) else "reject"
-        reason, name, detail = verdict.reason.value, login.name or login.given, verdict.detail
+        reason = _text(getattr(verdict.reason, "value", verdict.reason), MAX_WORD)
+        detail = _text(verdict.detail, MAX_DETAIL)
     caller = origin.caller
     line: dict[str, Any] = {
         "verdict": outcome,
         "reason": reason,
-        "login": name[:256],
-        "service": origin.service[:64],
-        "mechanism": origin.mechanism,
-        "client": origin.client,
+        "login": name[:MAX_LOGIN],
+        "service": _text(origin.service, MAX_WORD),
+        "mechanism": _text(origin.mechanism, MAX_WORD),
+        "client": address(origin.client) if type(origin.client) is str else "",
         "caller": f"{caller.pid}:{caller.uid}" if caller else "",
-        "backend": verdict.backend,
+        "backend": _text(verdict.backend, MAX_WORD),
         "ms": seconds * 1000,
     }
     if detail:
-        line["detail"] = detail[:512]
+        line["detail"] = detail
     return line
+
+
+@lru_cache(1024)
+def address(client: str) -> str:
+    """An IP address as everybody writes it, "" for what is none: what stands there is what fail2ban bans."""
+    if len(client) > MAX_WORD:
+        return ""
+    try:
+        found = ip_address(client)
+    except ValueError:
+        return ""
+    # behind the per cent sign of fe80::1%eth0 any text may stand
+    return str(getattr(found, "ipv4_mapped", None) or found).partition("%")[0]
+
+
+def _text(value: object, most: int) -> str:
+    """The beginning of a text, or of what a value is as text."""
+    if type(value) is str:
+        return value[:most]
+    return "" if value is None else str(value)[:most]

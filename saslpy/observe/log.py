@@ -1,7 +1,8 @@
 """Log lines: ``event`` and fields, as logfmt or JSON. One line an event, stable keys, no secrets.
 
 logfmt: ``time=2026-11-24T05:00:00.123Z level=info event=ready listen=/run/saslauthd/mux``. A value with a blank, a quote,
-an ``=`` or anything unprintable is written as a JSON string, so that no value can forge a key or a line.
+an ``=`` or anything unprintable is written as a JSON string, so that no value can forge a key or a line. Both forms are
+ASCII. A line that would be too long gets shorter values: it is never cut itself, which would leave half a value.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Literal
 
-from .sink import Sink
+from .sink import MAX_LINE, Sink
 
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]*\Z")  # printable ASCII without blank, quote, = and backslash
 
 Format = Literal["logfmt", "json"]
+
+SHORTER = (1024, 512, 256, 128, 64, 32, 16)
+"""Characters that are left of every longer value, in turn until the line fits. A character may take twelve bytes."""
 
 
 class Log:
@@ -75,8 +79,20 @@ class Log:
 
     def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
         if self.sink.dropped and (lost := self.sink.take_dropped()):
-            self._write("error", "log-lines-lost", {"lines": lost})
-        self.sink.write(self._encode({"time": timestamp(self._clock()), "level": level, "event": event, **fields}))
+            # if this line is lost too, what it tells is not
+            self.sink.write(self._line("error", "log-lines-lost", {"lines": lost}), lost)
+        self.sink.write(self._line(level, event, fields))
+
+    def _line(self, level: str, event: str, fields: dict[str, Any]) -> str:
+        whole = {"time": timestamp(self._clock()), "level": level, "event": event, **fields}
+        line = self._encode(whole)
+        for most in SHORTER:
+            if len(line) < MAX_LINE:
+                return line
+            line = self._encode({key: _shortened(value, most) for key, value in whole.items()})
+        if len(line) < MAX_LINE:
+            return line
+        return self._encode({key: whole[key] for key in ("time", "level", "event")} | {"detail": "too long"})
 
 
 def logfmt(fields: dict[str, Any]) -> str:
@@ -93,6 +109,13 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.1f}"
     return str(value)
+
+
+def _shortened(value: Any, most: int) -> Any:
+    if value is None or isinstance(value, int | float):
+        return value
+    text = str(value)
+    return text if len(text) <= most else text[:most] + "..."
 
 
 def json_line(fields: dict[str, Any]) -> str:

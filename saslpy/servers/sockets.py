@@ -1,24 +1,41 @@
-"""Opening the sockets that we listen on, before any privilege is dropped."""
+"""Opening the sockets that we listen on, before any privilege is dropped.
+
+Beside a unix socket stands a lock, ``PATH.lock``, for as long as we listen: of two daemons that start together, one finds
+the other's socket bound and not yet listening, and would take it for one that a dead process has left. The lock is the
+supervisor's alone; its children close it, so that it is free as soon as the supervisor is gone.
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import grp
 import os
 import pwd
 import socket
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import TypeAlias
+from time import monotonic, sleep
+from typing import TypeAlias, TypeVar
+
+T = TypeVar("T")
 
 BACKLOG = 4096
 """Asked for; the kernel cuts it to net.core.somaxconn. A full backlog is an error at once for Courier's clients."""
 
 MAX_PATH = 107
 """Bytes in the path of a unix socket (unix(7))."""
+
+PATIENCE = 1.0
+"""Seconds to wait for another to be gone: the processes of a supervisor that was killed end a moment after it."""
+
+MAX_ID = 0xFFFF_FFFE
+"""The highest number of a user or a group; the one above means "leave it"."""
 
 
 class ListenError(OSError):
@@ -48,20 +65,29 @@ Place: TypeAlias = UnixPlace | TcpPlace
 
 @contextmanager
 def listening(place: Place) -> Iterator[socket.socket]:
-    """A listening, non-blocking socket; a unix socket's file is removed at the end, if it is still ours."""
-    sock = _open_unix(place) if isinstance(place, UnixPlace) else _open_tcp(place)
-    with sock:
+    """A listening, non-blocking socket; a unix socket's file is removed at the end, if it is still ours.
+
+    Raises ``ListenError``, after ``PATIENCE`` where another process listens there.
+    """
+    with _unix(place) if isinstance(place, UnixPlace) else _open_tcp(place) as sock:
         sock.setblocking(False)
-        if not isinstance(place, UnixPlace):
-            yield sock
-            return
-        mine = _identity(place.path)
-        try:
-            yield sock
-        finally:
-            with suppress(OSError):
-                if _identity(place.path) == mine:
-                    place.path.unlink()
+        yield sock
+
+
+def try_out(place: UnixPlace) -> None:
+    """Raise ``ListenError`` where a socket could not be made, or not be given away. Nothing stays behind."""
+    folder = place.path.parent
+    try:
+        folder = next(folder for folder in place.path.parents if folder.exists())  # those that lack are made
+        with tempfile.TemporaryFile(dir=folder) as file:
+            try:
+                os.fchown(file.fileno(), *_owners(place))
+            except PermissionError:
+                raise ListenError(f"only root may give {place.path} to this owner or group") from None
+    except OSError as error:
+        if isinstance(error, ListenError):
+            raise
+        raise ListenError(f"no socket can be made in {folder}: {error.strerror or error}") from None
 
 
 def _open_tcp(place: TcpPlace) -> socket.socket:
@@ -72,16 +98,26 @@ def _open_tcp(place: TcpPlace) -> socket.socket:
         raise ListenError(f"cannot listen on {place.host}:{place.port}: {error.strerror or error}") from None
 
 
-def _open_unix(place: UnixPlace) -> socket.socket:
-    _check_length(place.path)
-    try:
-        place.path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(place.path)
-        return _bind(place)
-    except ListenError:
-        raise
-    except OSError as error:
-        raise ListenError(f"cannot listen on {place.path}: {error.strerror or error}") from None
+@contextmanager
+def _unix(place: UnixPlace) -> Iterator[socket.socket]:
+    with ExitStack() as stack:
+        try:
+            _check_length(place.path)
+            place.path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_claimed(place.path))
+            sock = stack.enter_context(_bind(place))
+            mine = place.path.lstat()
+        except OSError as error:
+            raise _told(place.path, error) from None
+        stack.callback(_remove, place.path, mine)
+        yield sock
+
+
+def _told(path: Path, error: OSError) -> ListenError:
+    if isinstance(error, ListenError):
+        return error
+    where = "" if error.filename is None or str(error.filename) == str(path) else f"{error.filename}: "
+    return ListenError(f"cannot listen on {path}: {where}{error.strerror or error}")
 
 
 def _check_length(path: Path) -> None:
@@ -95,38 +131,111 @@ def _bind(place: UnixPlace) -> socket.socket:
     try:
         # nobody may connect before owner and mode are set: without listen() every connect is refused
         sock.bind(os.fspath(place.path))
-        _give(place)
-        sock.listen(BACKLOG)
+        try:
+            os.chown(place.path, *_owners(place))
+            place.path.chmod(place.mode)
+            sock.listen(BACKLOG)
+        except BaseException:
+            place.path.unlink()
+            raise
     except BaseException:
         sock.close()
         raise
     return sock
 
 
-def _give(place: UnixPlace) -> None:
-    uid = -1 if place.owner is None else user_id(place.owner)
-    gid = -1 if place.group is None else group_id(place.group)
-    if (uid, gid) != (-1, -1):
-        os.chown(place.path, uid, gid)
-    place.path.chmod(place.mode)
+def _owners(place: UnixPlace) -> tuple[int, int]:
+    """The numbers of owner and group, -1 for "leave it"."""
+    return (
+        -1 if place.owner is None else user_id(place.owner),
+        -1 if place.group is None else group_id(place.group),
+    )
 
 
-def _remove_stale(path: Path) -> None:
-    """Remove the socket file of a daemon that is gone; respect one that lives, and whatever is no socket."""
+def _remove(path: Path, mine: os.stat_result) -> None:
+    with suppress(OSError):
+        if os.path.samestat(path.lstat(), mine):
+            path.unlink()
+
+
+# --- nobody else
+
+
+@contextmanager
+def _claimed(path: Path) -> Iterator[None]:
+    """The path is ours as long as the block runs, and nobody listens there at its beginning."""
+    end = monotonic() + PATIENCE
+    other = ListenError(f"{path}: another process listens there; stop it first, or choose another path")
+    file = path.with_name(f"{path.name}.lock")
+    lock = _awaited(lambda: _lock(file), end)
+    if lock is None:
+        raise other
+    try:
+        if not _awaited(lambda: _remove_stale(path), end):
+            raise other
+        yield
+    finally:
+        _unlock(lock, file)
+
+
+def _awaited(attempt: Callable[[], T | None], end: float) -> T | None:
+    """What an attempt gives at last, None where it has given nothing until ``end``."""
+    while not (found := attempt()) and monotonic() < end:
+        sleep(0.02)
+    return found
+
+
+_locks: set[FileIO] = set()
+"""Those that this process holds."""
+
+
+def _lock(path: Path) -> FileIO | None:
+    """The lock, None while another has it. Raises ``OSError``."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    lock = FileIO(os.open(path, flags, 0o600), "r+")
+    with suppress(BlockingIOError, FileNotFoundError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # whoever had it before may have removed the file in the meantime, and a third may have made another
+        if os.path.samestat(os.fstat(lock.fileno()), path.lstat()):
+            _locks.add(lock)
+            return lock
+    lock.close()
+    return None
+
+
+def _unlock(lock: FileIO, path: Path) -> None:
+    if lock in _locks:
+        _locks.discard(lock)
+        with lock:
+            _remove(path, os.fstat(lock.fileno()))
+
+
+def _leave_locks() -> None:
+    """In a child: closed, and not unlocked, since the lock would be gone for the parent too."""
+    while _locks:
+        _locks.pop().close()
+
+
+os.register_at_fork(after_in_child=_leave_locks)
+
+
+def _remove_stale(path: Path) -> bool:
+    """Remove the socket of a daemon that is gone; False for one that lives. Raises ``ListenError`` for what is none."""
     try:
         found = path.lstat()
     except FileNotFoundError:
-        return
+        return True
     if not stat.S_ISSOCK(found.st_mode):
         raise ListenError(f"{path} is there already and is no socket; move it away, or choose another path")
     if _answers(path):
-        raise ListenError(f"{path}: another process listens there; stop it first, or choose another path")
+        return False
     path.unlink()
+    return True
 
 
 def _answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
+        probe.setblocking(False)
         try:
             probe.connect(os.fspath(path))
         except OSError as error:
@@ -135,22 +244,24 @@ def _answers(path: Path) -> bool:
     return True
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    found = path.lstat()
-    return found.st_dev, found.st_ino
+# --- users and groups
 
 
 def user_id(name: str) -> int:
     """The number of a user. Raises ``ListenError``."""
-    try:
-        return int(name) if name.isdigit() else pwd.getpwnam(name).pw_uid
-    except KeyError:
-        raise ListenError(f"there is no user {name!r}") from None
+    return _id("user", name, lambda: pwd.getpwnam(name).pw_uid)
 
 
 def group_id(name: str) -> int:
     """The number of a group. Raises ``ListenError``."""
+    return _id("group", name, lambda: grp.getgrnam(name).gr_gid)
+
+
+def _id(kind: str, name: str, known: Callable[[], int]) -> int:
     try:
-        return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
-    except KeyError:
-        raise ListenError(f"there is no group {name!r}") from None
+        number = int(name) if name.isascii() and name.isdigit() else known()
+    except (KeyError, ValueError):  # ValueError: thousands of digits, or a NUL
+        number = -1
+    if not 0 <= number <= MAX_ID:
+        raise ListenError(f"there is no {kind} {name[:64]!r}")
+    return number

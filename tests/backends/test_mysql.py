@@ -25,7 +25,7 @@ from saslpy_mysql.pool import Limits, Pool, PoolBusy
 from saslpy_mysql.queries import SchemaMismatch
 from saslpy_mysql.rows import BadRow
 from saslpy_mysql.servers import Server
-from saslpy_mysql.store import MysqlStore
+from saslpy_mysql.store import Found, MysqlStore
 from tests.real.mariadb import MariaDb
 
 pytestmark = pytest.mark.real
@@ -321,7 +321,8 @@ def test_columns_that_may_not_be_read_do_not_exist(database: MariaDb, store: Ope
 
 def test_query(users: MariaDb, store: Opener) -> None:
     query = """SELECT concat(%(local)s, '@', %(domain)s) AS userName, Password, '{}' AS name, 'a=1,b=2' AS options,
-        NULL AS uid, extra = 2 AS disabled, extra AS other FROM users WHERE username LIKE concat('%%', %(login)s) -- end"""
+        NULL AS uid, extra = 2 AS disabled, extra AS other FROM users WHERE username = concat('', %(login)s)
+        AND password LIKE '{%%' -- end"""
     opened = store(users, query=query)
     assert found(opened, "joe@example.org") == Account(
         "joe@example.org", ("{PLAIN}joe",), name="{}", options={"a": "1", "b": "2"}, disabled=True
@@ -344,10 +345,12 @@ def test_query_without_username_takes_the_login(users: MariaDb, store: Opener) -
 @pytest.mark.parametrize("way", ["joined", "looped"])
 def test_several_rows_are_an_error(users: MariaDb, store: Opener, way: str) -> None:
     twice = ", extra, extra" if way == "looped" else ""
-    opened = store(users, query=f"SELECT password {twice} FROM users WHERE username LIKE concat(%(local)s, '@%%')")
+    opened = store(
+        users, query=f"SELECT password {twice} FROM users WHERE left(username, length(%(local)s)) = %(local)s"
+    )
     assert found(opened, "joe@example.org").secrets
-    both = [Login.of("joe@example.org"), Login.of("user1_@example.org")]
-    with pytest.raises(BadRow, match=r"^10 rows for one login; the query must return one"):
+    both = [Login.of("joe@example.org"), Login.of("user19@example.org")]
+    with pytest.raises(BadRow, match=r"^11 rows for one login; the query must return one"):
         opened.lookup(both[1])
     right, bad = opened.lookup_many(both)
     assert isinstance(right, Account)
@@ -416,28 +419,106 @@ def test_a_column_of_numbers_is_refused(users: MariaDb, store: Opener) -> None:
         opened.lookup(Login.of("anybody"))
 
 
-def test_the_canonical_name_is_the_rows(users: MariaDb, store: Opener) -> None:
+COLLATIONS = ("utf8mb4_general_ci", "utf8mb4_unicode_ci", "utf8mb4_unicode_520_nopad_ci", "utf8mb4_bin")
+
+ASKED: dict[str, tuple[str | None, str | None]] = {
+    # login: (what a table gives, what a query gives that lets the collation decide)
+    "USER5@EXAMPLE.ORG": ("user5@example.org", "user5@example.org"),
+    "user5@example.org": ("user5@example.org", "user5@example.org"),
+    "User5@example.org": ("user5@example.org", "user5@example.org"),
+    "JOSE@example.org": (None, "José@example.org"),
+    "josé@example.org": ("José@example.org", "José@example.org"),
+    "JOSÉ@example.org": (None, "José@example.org"),
+    "JOSé@example.org": ("José@example.org", "José@example.org"),
+    "José@example.org": ("José@example.org", "José@example.org"),
+    "straße": ("Straße", "Straße"),
+    "STRASSE": (None, "?"),
+    "usér": (None, "user"),
+    "user": ("user", "user"),
+    "ｊoe@example.org": (None, "?"),
+    "joé@example.org": (None, "joe@example.org"),
+    "joe@exämple.org": (None, "joe@example.org"),
+    "joe@example.org": ("joe@example.org", "joe@example.org"),
+    "nobody": (None, None),
+    "user50@example.org": ("user50@example.org", "user50@example.org"),
+}
+
+
+@pytest.mark.parametrize("collation", COLLATIONS)
+def test_the_canonical_name_is_the_rows(users: MariaDb, store: Opener, collation: str) -> None:
     users.sql("INSERT INTO users VALUES ('José@example.org', 'x', 1), ('Straße', 'y', 1), ('user', 'z', 1)", "mail")
-    for source in ({}, {"query": QUERY}):
-        opened = store(users, **source)
-        asked = {
-            "USER5@EXAMPLE.ORG  ": "user5@example.org",
-            "user5@example.org": "user5@example.org",
-            "User5@example.org": "user5@example.org",
-            "JOSE@example.org": "José@example.org",
-            "josé@example.org": "José@example.org",
-            "stra\u00dfe": "Straße",
-            "usér": "user",
-            "user": "user",
-            "nobody": None,
-            "user50@example.org": "user50@example.org",
-        }
-        logins = [Login(name, name) for name in asked]
-        assert names([opened.lookup(login) for login in logins]) == list(asked.values())
-        assert names(opened.lookup_many(logins)) == list(asked.values())
-        assert names(opened.lookup_many(logins[::-1])) == list(asked.values())[::-1]
-        for login in logins:  # whatever is asked together, the answer is the same
-            assert opened.lookup_many([login, logins[5]])[0] == opened.lookup(login)
+    users.sql(f"ALTER TABLE users MODIFY username VARCHAR(255) COLLATE {collation}", "mail")
+    opened = store(users)
+    logins = [Login(name, name) for name in ASKED]
+    expected = [table for table, _ in ASKED.values()]
+    if collation.endswith("_bin"):
+        expected = [name if name == asked else None for asked, name in zip(ASKED, expected, strict=True)]
+    assert names([opened.lookup(login) for login in logins]) == expected
+    assert names(opened.lookup_many(logins)) == expected
+    assert names(opened.lookup_many(logins[::-1])) == expected[::-1]
+    for login in logins:  # whatever is asked together, the answer is the same
+        assert opened.lookup_many([login, logins[5]])[0] == opened.lookup(login)
+
+
+@pytest.mark.parametrize("collation", COLLATIONS[:2])
+def test_a_query_finds_what_it_was_written_to_find(users: MariaDb, store: Opener, collation: str) -> None:
+    users.sql("INSERT INTO users VALUES ('José@example.org', 'x', 1), ('Straße', 'y', 1), ('user', 'z', 1)", "mail")
+    users.sql(f"ALTER TABLE users MODIFY username VARCHAR(255) COLLATE {collation}", "mail")
+    opened = store(users, query=QUERY)
+    asked = {name: query for name, (_, query) in ASKED.items() if query != "?"}
+    logins = [Login(name, name) for name in asked]
+    assert names([opened.lookup(login) for login in logins]) == list(asked.values())
+    assert names(opened.lookup_many(logins)) == list(asked.values())
+
+
+@pytest.mark.parametrize("collation", COLLATIONS[:2])
+def test_an_alias_is_the_querys_own_choice(users: MariaDb, store: Opener, collation: str) -> None:
+    users.sql(
+        f"""
+        CREATE TABLE aliases (address VARCHAR(255) COLLATE {collation} PRIMARY KEY, username VARCHAR(255));
+        INSERT INTO aliases VALUES ('sales@example.org', 'joe@example.org');
+        """,
+        "mail",
+    )
+    query = "SELECT u.username, u.password FROM aliases a JOIN users u USING (username) WHERE a.address = %(login)s"
+    assert found(store(users, query=query), "sales@example.org").login == "joe@example.org"
+
+
+@pytest.mark.parametrize("schema", ["postfixadmin", "extmail"])
+@pytest.mark.parametrize("collation", COLLATIONS[:2])
+def test_presets_know_two_people(database: MariaDb, store: Opener, schema: str, collation: str) -> None:
+    database.sql(
+        f"""
+        CREATE TABLE mailbox (username VARCHAR(80), password VARCHAR(80)) COLLATE {collation};
+        INSERT INTO mailbox VALUES ('jose@example.org', 'a'), ('josé@example.org', 'b'), ('strasse@example.org', 'c');
+        """,
+        "mail",
+    )
+    opened = store(database, schema=schema)
+    asked = {"jose": "a", "JOSE": "a", "josé": "b", "JOSÉ": None, "straße": None, "Strasse": "c", "ｊose": None}
+    logins = [Login.of(f"{name}@example.org") for name in asked]
+    for answers in ([opened.lookup(login) for login in logins], opened.lookup_many(logins)):
+        told = [answer.secrets[0] if isinstance(answer, Account) else answer for answer in answers]
+        assert told == list(asked.values())
+
+
+def test_a_name_that_cannot_be_read_harms_nobody_else(database: MariaDb, store: Opener) -> None:
+    database.sql(
+        "CREATE TABLE users (username INT, password VARCHAR(80)); INSERT INTO users VALUES (0, 'a'), (5, 'b')", "mail"
+    )
+    zero, none, five = store(database).lookup_many([Login.of(name) for name in ("joe", "17", "5")])
+    assert isinstance(zero, BadRow)
+    assert none is None
+    assert isinstance(five, BadRow)
+
+
+def test_who_may_be_meant_by_a_row() -> None:
+    found = Found([{"username": "joe"}, {"username": "Ann"}, {"username": b"eve"}])
+    assert [name for name in ("joe", "JOE", "ann", "Eve", "josé", "x") if found.doubtful(name)] == ["JOE", "ann", "Eve"]
+    assert found.by_name["eve"] == [{"username": b"eve"}]
+    found = Found([{"username": "joe"}, {"username": b"j\xff"}])
+    assert [name for name in ("joe", "x") if found.doubtful(name)] == ["x"]
+    assert not Found([]).doubtful("x")
 
 
 def test_a_binary_collation_knows_two(database: MariaDb, store: Opener) -> None:

@@ -15,7 +15,7 @@ import pytest
 from saslpy.config import Reader
 from saslpy_mysql import Config, plugin
 from saslpy_mysql.queries import FIELDS, SchemaMismatch, extmail, postfixadmin, table_layout
-from saslpy_mysql.rows import BadRow, account_of
+from saslpy_mysql.rows import BadRow, account_of, same_as
 from saslpy_mysql.servers import Server, server_of
 
 QUERY = "SELECT password FROM users WHERE username = %(login)s"
@@ -54,6 +54,16 @@ def test_hosts(text: str, server: Server) -> None:
     assert not server_of(text, False).tls
 
 
+@pytest.mark.parametrize(
+    "text", ["mail:hunter2@db:3306", "hunter2@db", "mail:hunt@er2@db", "mysql://mail:hunter2@db/mail"]
+)
+def test_what_precedes_an_at_is_not_shown(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^hosts: 'db.*' follows an @: user and password have keys") as fault:
+        config(hosts=(text,))
+    assert "hunt" not in str(fault.value)
+    assert "er2" not in str(fault.value)
+
+
 @pytest.mark.parametrize("text", ["", "db:", "db:x", "db:0", "db:65536", "::1", "user@db", "a b", "[db]:1", "db:1:2"])
 def test_hosts_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match=r"^hosts: "):
@@ -89,7 +99,10 @@ def test_how_a_server_is_shown() -> None:
         ({"user": ""}, "user: is empty"),
         ({"database": ""}, "database: is empty"),
         ({"pool_size": 0}, "pool_size: "),
-        ({"query_timeout": 0.0}, "query_timeout: "),
+        ({"pool_size": 65}, "pool_size: must be from 1 to 64"),
+        ({"query_timeout": 0.0}, "query_timeout: must be from 0.1 to 60"),
+        ({"query_timeout": float("nan")}, "query_timeout: "),
+        ({"query_timeout": float("inf")}, "query_timeout: "),
         ({"mail_base": "mail"}, "mail_base: must be an absolute path"),
         ({"where": "a = 1"}, "where: goes with table, not with schema"),
         ({"columns": {"username": "u"}}, "columns: goes with table"),
@@ -129,6 +142,15 @@ def test_the_loader_reads_it_and_names_the_fields() -> None:
     assert reader.faults == [
         "backend.virtual.schem: unknown key; did you mean 'schema'?",
         "backend.virtual.password_file: /etc/saslpy/secret: No such file or directory",
+    ]
+
+
+def test_a_schema_that_there_is_not() -> None:
+    reader = Reader(Path("/etc/saslpy"))
+    table = {"user": "m", "database": "d", "schema": "extmial"}
+    assert reader.section(Config, table, "backend.virtual") is None
+    assert reader.faults == [
+        "backend.virtual.schema: expected one of postfixadmin, extmail, got 'extmial'; did you mean 'extmail'?"
     ]
 
 
@@ -174,6 +196,14 @@ def test_the_password_is_not_shown() -> None:
         " (SELECT 'it''s \\' %%' AS password, `a%%b` FROM u WHERE l = %(login)s) -- and that's all",
         "WITH q AS (SELECT 1) SELECT password FROM q WHERE x = %(login)s;",
         "# first a comment; with semicolon\nSELECT password FROM q WHERE x = %(login)s",
+        # the login is what is compared, not the pattern
+        "SELECT password FROM u WHERE %(login)s LIKE pattern AND d = %(domain)s ORDER BY length(pattern) LIMIT 1",
+        "SELECT password FROM u WHERE note NOT LIKE '%%old%%' AND l = %(login)s",
+        "SELECT password FROM u WHERE (note LIKE 'a' OR note RLIKE concat('b', note)) AND l = %(login)s",
+        "SELECT password FROM u JOIN v ON v.a LIKE u.b LEFT JOIN w ON w.l = %(login)s WHERE u.x REGEXP y",
+        "SELECT password FROM u WHERE l = REGEXP_REPLACE(%(login)s, '[+].*@', '@')",
+        "SELECT password, l LIKE 'x%%' AS name, %(login)s AS username FROM u WHERE l = %(login)s",
+        "SELECT password FROM `like` WHERE l = %(login)s AND likes = %(domain)s AND u.like = %(local)s",
     ],
 )
 def test_good_queries(query: str) -> None:
@@ -202,6 +232,20 @@ def test_good_queries(query: str) -> None:
         (QUERY + " # %(local)s", "stands in a comment"),
         ("UPDATE u SET n = 1 WHERE l = %(login)s", "must be a SELECT"),
         (QUERY + "; DELETE FROM u", "must be one statement"),
+        ("SELECT password FROM u WHERE l LIKE %(login)s", r"LIKE takes %\(login\)s for a pattern: j_e would be joe"),
+        ("SELECT password FROM u WHERE l\nlike\n(%(login)s)", "LIKE takes"),
+        ("SELECT password FROM u WHERE l NOT LIKE %(login)s", "LIKE takes"),
+        ("SELECT password FROM u WHERE l LIKE BINARY %(login)s", "LIKE takes"),
+        ("SELECT password FROM u WHERE l SOUNDS LIKE %(login)s", "LIKE takes"),
+        ("SELECT password FROM u WHERE l LIKE concat('%%', if(a AND b, %(local)s, 'x'))", r"takes %\(local\)s"),
+        ("SELECT password FROM u WHERE l LIKE '%%@' || %(domain)s", r"takes %\(domain\)s"),
+        ("SELECT password FROM u WHERE l LIKE left(%(login)s, 3)", "LIKE takes"),
+        ("SELECT password FROM u WHERE a LIKE 'b' AND l LIKE/**/%(login)s", "LIKE takes"),
+        ("SELECT password FROM u WHERE l REGEXP %(login)s", "REGEXP takes"),
+        ("SELECT password FROM u WHERE l RLIKE concat('^', %(login)s, '$')", "RLIKE takes"),
+        ("SELECT password FROM u WHERE regexp_like (lower(l, 'x'), %(login)s)", "REGEXP_LIKE takes"),
+        ("SELECT password FROM u WHERE match (l) against (%(login)s IN BOOLEAN MODE)", "AGAINST takes"),
+        ("SELECT password FROM (SELECT * FROM u WHERE l LIKE %(login)s) x WHERE d = %(domain)s", "LIKE takes"),
     ],
 )
 def test_bad_queries(query: str, message: str) -> None:
@@ -229,6 +273,40 @@ def test_presets_name_what_is_missing(preset: Callable[[dict[str, set[str]]], An
 
 
 # --- rows
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("joe@example.org", "JOE@example.org"),
+        ("joe@example.org", "joe@EXAMPLE.org"),
+        ("joe@example.org", "joe@example.org "),
+        ("joe@bücher.example", "JOE@BÜCHER.example"),  # the policy has the domain in lower case
+        ("José@x", "Jose\N{COMBINING ACUTE ACCENT}@x"),  # and the name composed
+        ("bare", "BARE"),
+        ("k@x", "\N{KELVIN SIGN}@x"),  # which is composed as a K
+    ],
+)
+def test_spellings_of_one_login(one: str, other: str) -> None:
+    assert same_as(one) == same_as(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("jose@x", "josé@x"),
+        ("JOSÉ@x", "josé@x"),
+        ("strasse@x", "straße@x"),
+        ("joe@x", "ｊoe@x"),
+        ("joe@x", " joe@x"),
+        ("i@x", "İ@x"),
+        ("ÖSI", "ösi"),
+        ("joe@", "joe"),
+        ("@joe", "joe"),
+    ],
+)
+def test_logins_of_two_people(one: str, other: str) -> None:
+    assert same_as(one) != same_as(other)
 
 
 def test_a_whole_row() -> None:

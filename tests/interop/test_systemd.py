@@ -41,14 +41,17 @@ def unit_in(place: Path) -> Path:
 
 def test_the_unit_has_no_fault(place: Path) -> None:
     done = subprocess.run(
-        [need("systemd-analyze", package="systemd"), "verify", str(unit_in(place))], capture_output=True, text=True
+        [need("systemd-analyze", package="systemd"), "verify", str(unit_in(place))],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_unit_is_as_closed_as_it_says(place: Path) -> None:
     command = [need("systemd-analyze", package="systemd"), "security", "--offline=true", "--threshold=30"]
-    done = subprocess.run([*command, str(unit_in(place))], capture_output=True, text=True)
+    done = subprocess.run([*command, str(unit_in(place))], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-300:]
 
 
@@ -99,7 +102,7 @@ def test_pam_and_hashes_work_where_no_memory_can_be_made_executable(place: Path)
         if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_MDWE, 1, 0, 0, 0) != 0:
             os._exit(77)
 
-    if subprocess.run(["true"], preexec_fn=deny).returncode == 77:
+    if subprocess.run(["true"], preexec_fn=deny, check=False).returncode == 77:
         pytest.skip("this kernel has no PR_SET_MDWE")
     (place / "pam.d").mkdir()
     userdb_stack(place / "pam.d", {"pam": "secret"})

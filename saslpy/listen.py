@@ -1,0 +1,92 @@
+"""``[[listen]]``: the sockets that callers use. ``settings.py`` has the other sections."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .config import check_number
+from .servers.sockets import MAX_PATH, Place, TcpPlace, UnixPlace
+
+_ADDRESS = re.compile(r"(?P<host>[^\s]+):(?P<port>[0-9]{1,5})", re.ASCII)
+_MODE = re.compile(r"[0-7]{1,4}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listen:
+    """``[[listen]]``: a socket that callers use. ``path`` for a unix socket, ``address`` ("127.0.0.1:2000") for TCP.
+
+    ``mode`` (octal digits), ``owner`` and ``group`` say who may connect to a unix socket. ``allow_remote``: an address
+    that others can reach, although passwords cross the network in the clear. ``temporary_failure``: "drop" hangs up, as
+    libsasl2 and Exim expect; "code" sends a word that is neither OK nor NO. ``read_timeout`` (seconds) ends a silent
+    connection. ``max_connections`` may be open at a time, one more is closed at once. ``max_field`` is the longest field
+    of a request in bytes.
+
+    ``mechanisms`` are for protocols that offer a choice. saslauthd does not: it carries a password, for which PLAIN or
+    LOGIN must be among them, and nothing else follows from it.
+    """
+
+    protocol: Literal["saslauthd"]
+    path: Path | None = None
+    address: str | None = None
+    allow_remote: bool = False
+    mode: str = "0660"
+    owner: str | None = None
+    group: str | None = None
+    temporary_failure: Literal["drop", "code"] = "drop"
+    mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN")
+    read_timeout: float = 10.0
+    max_connections: int = 4096
+    max_field: int = 8192
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (self.address is None):
+            raise ValueError("needs either a path (unix socket) or an address (host:port)")
+        self._check_numbers()
+        if self.path is not None and len(os.fsencode(self.path)) > MAX_PATH:
+            raise ValueError(f"path: {len(os.fsencode(self.path))} bytes; a unix socket's path has {MAX_PATH} at most")
+        if self.address is not None:
+            self._check_address()
+        if not {"PLAIN", "LOGIN"} & set(self.mechanisms):
+            raise ValueError(
+                "mechanisms: this protocol carries a password in the clear, so PLAIN or LOGIN must be allowed"
+            )
+
+    def _check_numbers(self) -> None:
+        if not (_MODE.fullmatch(self.mode) and int(self.mode, 8) <= 0o777):
+            raise ValueError(f'mode: expected octal digits such as "0660", got {self.mode!r}')
+        check_number("read_timeout", self.read_timeout, 0.001, 86_400)
+        check_number("max_connections", self.max_connections, 1, 1_000_000)
+        check_number("max_field", self.max_field, 256, 0xFFFF)  # two bytes count it
+
+    def _check_address(self) -> None:
+        place = self.place
+        assert isinstance(place, TcpPlace)
+        try:
+            loopback = ipaddress.ip_address(place.host).is_loopback
+        except ValueError:
+            raise ValueError(f"address: {place.host!r} is no IP address") from None
+        if not loopback and not self.allow_remote:
+            raise ValueError(
+                "address: passwords would cross the network in the clear; use a loopback address, "
+                "or say allow_remote = true where something else protects the way"
+            )
+
+    @property
+    def place(self) -> Place:
+        """Where to listen."""
+        if self.path is not None:
+            return UnixPlace(self.path, int(self.mode, 8), self.owner, self.group)
+        match = _ADDRESS.fullmatch(self.address or "")
+        if match is None or int(match["port"]) > 0xFFFF:
+            raise ValueError(f'address: expected "host:port", got {self.address!r}')
+        return TcpPlace(match["host"].strip("[]"), int(match["port"]))
+
+    @property
+    def name(self) -> str:
+        """Its place in one word, for the log."""
+        return str(self.path) if self.path is not None else str(self.address)

@@ -20,8 +20,9 @@ from .process.handover import packed
 from .process.roles import Role
 from .process.supervisor import Supervisor
 from .servers import control
-from .servers.sockets import ListenError, Place, TcpPlace, listening
+from .servers.sockets import ListenError, Place, UnixPlace, give, listening
 from .settings import Settings, load
+from .systemd import close_passed
 
 
 def run(settings: Settings, log: Log) -> int:
@@ -117,7 +118,18 @@ class Site:
         gone = {place: self._open.pop(place) for place in self._open.keys() - wanted}
         _close(gone)
         self._open |= opened
+        for listen in self.settings.listen:
+            place = self._owned(listen.place)
+            if isinstance(place, UnixPlace) and place not in opened:
+                self._give(place)
         self.roles = assemble.roles(self.settings)
+
+    def _give(self, place: UnixPlace) -> None:
+        """Who may connect may have changed."""
+        try:
+            give(place)
+        except ListenError as error:
+            self._log.error("reload-failed", detail=str(error))
 
     def rollback(self) -> None:
         """Forget the configuration that was prepared."""
@@ -127,16 +139,18 @@ class Site:
 
     def _owned(self, place: Place) -> Place:
         """A socket belongs to the user that we become, unless the configuration says otherwise."""
-        if self._who is None or isinstance(place, TcpPlace):
+        if self._who is None or not isinstance(place, UnixPlace):
             return place
         return replace(place, owner=place.owner or str(self._who.uid), group=place.group or str(self._who.gid))
 
     def auth(self, channel: socket.socket) -> None:
         """The auth process, from its start to its end."""
+        close_passed()
         auth.run(self.settings, {place: sock for place, (sock, _) in self._open.items()}, channel, self._log)
 
     def close(self) -> None:
         """Close the listening sockets, in a worker."""
+        close_passed()
         for sock, _ in self._open.values():
             sock.close()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from .config import check_number
-from .servers.sockets import MAX_PATH, Place, TcpPlace, UnixPlace
+from .servers.sockets import MAX_PATH, PassedPlace, Place, TcpPlace, UnixPlace
 
 _ADDRESS = re.compile(r"(?P<host>[^\s]+):(?P<port>[0-9]{1,5})", re.ASCII)
 _MODE = re.compile(r"[0-7]{1,4}")
@@ -18,7 +18,8 @@ _MODE = re.compile(r"[0-7]{1,4}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listen:
-    """``[[listen]]``: a socket that callers use. ``path`` for a unix socket, ``address`` ("127.0.0.1:2000") for TCP.
+    """``[[listen]]``: a socket that callers use. ``path`` for a unix socket, ``address`` ("127.0.0.1:2000") for TCP,
+    ``systemd`` for one that systemd has opened, by its FileDescriptorName (systemd.socket(5)).
 
     ``mode`` (octal digits), ``owner`` and ``group`` say who may connect to a unix socket. ``allow_remote``: an address
     that others can reach, although passwords cross the network in the clear. ``temporary_failure``: "drop" hangs up, as
@@ -33,6 +34,7 @@ class Listen:
     protocol: Literal["saslauthd"]
     path: Path | None = None
     address: str | None = None
+    systemd: str | None = None
     allow_remote: bool = False
     mode: str = "0660"
     owner: str | None = None
@@ -44,8 +46,10 @@ class Listen:
     max_field: int = 8192
 
     def __post_init__(self) -> None:
-        if (self.path is None) == (self.address is None):
-            raise ValueError("needs either a path (unix socket) or an address (host:port)")
+        if sum(where is not None for where in (self.path, self.address, self.systemd)) != 1:
+            raise ValueError(
+                "needs one of path (unix socket), address (host:port) and systemd (a passed socket's name)"
+            )
         self._check_numbers()
         if self.path is not None and len(os.fsencode(self.path)) > MAX_PATH:
             raise ValueError(f"path: {len(os.fsencode(self.path))} bytes; a unix socket's path has {MAX_PATH} at most")
@@ -79,6 +83,8 @@ class Listen:
     @property
     def place(self) -> Place:
         """Where to listen."""
+        if self.systemd is not None:
+            return PassedPlace(self.systemd, self.allow_remote)
         if self.path is not None:
             return UnixPlace(self.path, int(self.mode, 8), self.owner, self.group)
         match = _ADDRESS.fullmatch(self.address or "")
@@ -89,4 +95,6 @@ class Listen:
     @property
     def name(self) -> str:
         """Its place in one word, for the log."""
+        if self.systemd is not None:
+            return f"systemd:{self.systemd}"
         return str(self.path) if self.path is not None else str(self.address)

@@ -249,6 +249,6 @@ def _check_places(reader: Reader, listeners: list[Listen | None]) -> None:
             continue
         key = os.path.realpath(listener.path) if listener.path is not None else str(listener.place)
         if key in seen:
-            what = "path" if listener.path is not None else "address"
+            what = "path" if listener.path is not None else "address" if listener.address is not None else "systemd"
             reader.fault(f"listen[{number}].{what}", f"listen[{seen[key]}] listens there already ({listener.name})")
         seen.setdefault(key, number)

@@ -1,9 +1,13 @@
-"""Telling the service manager how we are (sd_notify(3)), without a library."""
+"""The service manager, without a library: telling it how we are (sd_notify(3)), taking its sockets (sd_listen_fds(3))."""
 
 from __future__ import annotations
 
 import os
 import socket
+from functools import cache
+
+FIRST_PASSED = 3
+"""The file descriptor of the first socket (SD_LISTEN_FDS_START)."""
 
 
 def notify(state: str) -> None:
@@ -18,3 +22,24 @@ def notify(state: str) -> None:
             sock.send(state.encode())
     except OSError:
         return
+
+
+@cache
+def passed_sockets() -> dict[str, list[int]]:
+    """The file descriptors that were passed to this process, by their names; read once, and then not inherited."""
+    if os.environ.pop("LISTEN_PID", None) != str(os.getpid()):
+        return {}
+    count, names = os.environ.get("LISTEN_FDS", ""), os.environ.get("LISTEN_FDNAMES", "").split(":")
+    found: dict[str, list[int]] = {}
+    for position in range(int(count) if count.isdigit() else 0):
+        number = FIRST_PASSED + position
+        os.set_inheritable(number, False)
+        found.setdefault(names[position] if position < len(names) else "unknown", []).append(number)
+    return found
+
+
+def close_passed() -> None:
+    """In a child: what is served from them has descriptors of its own."""
+    for numbers in passed_sockets().values():
+        for number in numbers:
+            os.close(number)

@@ -60,7 +60,7 @@ _saslpy() {
         --realm | --client-ip | --login) return ;;
         *)
             case $command in
-                '') words='serve check test user hash init --version --help' ;;
+                '') words='serve check test user hash status reload init --version --help' ;;
                 serve) words='--config --help' ;;
                 check) words='--offline --json --config --help' ;;
                 test)
@@ -70,6 +70,8 @@ _saslpy() {
                 'user add' | 'user passwd') words='--backend --password-stdin --scheme --config --help' ;;
                 'user delete') words='--backend --config --help' ;;
                 'user list' | 'user show') words='--backend --json --config --help' ;;
+                status) words='--json --config --help' ;;
+                reload) words='--config --help' ;;
                 hash) words='--scheme --login --password-stdin --list --config --help' ;;
                 init)
                     words='--user --config --help'

@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"saslpy {__version__}")
     top.add_argument("--config", metavar="FILE", default=default_config(), help=argparse.SUPPRESS)
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_serve, _check, _test, _user, _hash, _init):
+    for add in (_serve, _check, _test, _user, _hash, _status, _reload, _init):
         add(commands)
     return top
 
@@ -150,6 +150,28 @@ def _hash(commands: Commands[argparse.ArgumentParser]) -> None:
     command.add_argument("--login", default="", help="the login, for DIGEST-MD5, whose hash depends on it")
     command.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     command.add_argument("--list", action="store_true", help="list the schemes")
+
+
+def _status(commands: Commands[argparse.ArgumentParser]) -> None:
+    command = _command(
+        commands,
+        "status",
+        "status",
+        "show how the running daemon is: its backends, sockets and processes",
+        "exit status: 0 when every backend works, 1 when one is down, 75 when there is no daemon to ask",
+    )
+    _json(command)
+
+
+def _reload(commands: Commands[argparse.ArgumentParser]) -> None:
+    _command(
+        commands,
+        "reload",
+        "reload",
+        "have the running daemon take the configuration as it is now",
+        "No connection is dropped. With a faulty configuration everything stays as it was.\n"
+        "exit status: 0 when it is in force, 1 when it has faults, 75 when there is no daemon to ask",
+    )
 
 
 def _init(commands: Commands[argparse.ArgumentParser]) -> None:

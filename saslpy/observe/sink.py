@@ -61,6 +61,11 @@ class Sink:
             self._due = True
             self.later(self.flush)
 
+    def forget(self) -> None:
+        """Drop what waits, in a child: its parent will write it."""
+        self._backlog.clear()
+        self.later, self._due = None, False
+
     def flush(self) -> bool:
         """Write what waits, as far as the reader takes it; True when nothing is left."""
         self._due = False

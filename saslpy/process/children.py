@@ -80,6 +80,7 @@ def fork(role: str, who: Identity | None, prepare: Callable[[], None], main: Cal
     code = 1
     try:
         _reset_signals()
+        log.sink.forget()
         prepare()
         if who is not None:
             drop(who)

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import trio
 
 from ..observe.log import Log
+from .peers import linger
 from .sockets import UnixPlace
 
 
@@ -49,6 +50,7 @@ class ControlServer:
                 try:
                     answer = await self._answer(await _line(stream))
                     await stream.send_all(json.dumps(answer).encode() + b"\n")
+                    await linger(connection)
                 except trio.BrokenResourceError:
                     return
 

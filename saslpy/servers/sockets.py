@@ -10,18 +10,21 @@ from __future__ import annotations
 import errno
 import fcntl
 import grp
+import ipaddress
 import os
 import pwd
 import socket
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TypeAlias, TypeVar
+
+from ..systemd import passed_sockets
 
 T = TypeVar("T")
 
@@ -44,12 +47,15 @@ class ListenError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class UnixPlace:
-    """Where a unix socket stands, and who may connect to it. ``owner`` and ``group`` as names or numbers."""
+    """Where a unix socket stands, and who may connect to it. ``owner`` and ``group`` as names or numbers.
+
+    Places are equal when they have one path: who may connect can change while we listen.
+    """
 
     path: Path
-    mode: int = 0o660
-    owner: str | None = None
-    group: str | None = None
+    mode: int = field(default=0o660, compare=False)
+    owner: str | None = field(default=None, compare=False)
+    group: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,15 @@ class TcpPlace:
     port: int
 
 
-Place: TypeAlias = UnixPlace | TcpPlace
+@dataclass(frozen=True, slots=True)
+class PassedPlace:
+    """A socket that the service manager has opened, by its name (FileDescriptorName= in systemd.socket(5))."""
+
+    name: str
+    allow_remote: bool = field(default=False, compare=False)
+
+
+Place: TypeAlias = UnixPlace | TcpPlace | PassedPlace
 
 
 @contextmanager
@@ -69,9 +83,58 @@ def listening(place: Place) -> Iterator[socket.socket]:
 
     Raises ``ListenError``, after ``PATIENCE`` where another process listens there.
     """
-    with _unix(place) if isinstance(place, UnixPlace) else _open_tcp(place) as sock:
+    with _opened(place) as sock:
         sock.setblocking(False)
         yield sock
+
+
+def _opened(place: Place) -> AbstractContextManager[socket.socket]:
+    match place:
+        case UnixPlace():
+            return _unix(place)
+        case TcpPlace():
+            return _open_tcp(place)
+        case PassedPlace():
+            return _passed(place)
+
+
+def _passed(place: PassedPlace) -> socket.socket:
+    found = passed_sockets().get(place.name, [])
+    if len(found) != 1:
+        given = ", ".join(sorted(passed_sockets())) or "none"
+        count = "no socket" if not found else f"{len(found)} sockets"
+        raise ListenError(
+            f"systemd has passed {count} with the name {place.name!r} (passed: {given}); "
+            "say FileDescriptorName= in the .socket unit, a name for each"
+        )
+    sock = socket.socket(fileno=os.dup(found[0]))
+    try:
+        _check_passed(place, sock)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _check_passed(place: PassedPlace, sock: socket.socket) -> None:
+    if sock.type != socket.SOCK_STREAM or not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        raise ListenError(f"the socket {place.name!r} that systemd has passed does not listen for streams")
+    if sock.family != socket.AF_UNIX and not place.allow_remote:
+        host = sock.getsockname()[0]
+        if not ipaddress.ip_address(host).is_loopback:
+            raise ListenError(
+                f"the socket {place.name!r} that systemd has passed listens on {host}: passwords would cross the network "
+                "in the clear; use a loopback address, or say allow_remote = true"
+            )
+
+
+def give(place: UnixPlace) -> None:
+    """Owner, group and mode of a socket's file. Raises ``ListenError``."""
+    try:
+        os.chown(place.path, *_owners(place))
+        place.path.chmod(place.mode)
+    except OSError as error:
+        raise _told(place.path, error) from None
 
 
 def try_out(place: UnixPlace) -> None:
@@ -132,8 +195,7 @@ def _bind(place: UnixPlace) -> socket.socket:
         # nobody may connect before owner and mode are set: without listen() every connect is refused
         sock.bind(os.fspath(place.path))
         try:
-            os.chown(place.path, *_owners(place))
-            place.path.chmod(place.mode)
+            give(place)
             sock.listen(BACKLOG)
         except BaseException:
             place.path.unlink()

@@ -50,7 +50,7 @@ def complete(*words: str, folder: Path | None = None) -> set[str]:
     ("line", "offered"),
     [
         ("se", {"serve"}),
-        ("", {"serve", "check", "test", "user", "hash", "init"}),
+        ("", {"serve", "check", "test", "user", "hash", "status", "reload", "init"}),
         ("user ", {"add", "passwd", "delete", "list", "show"}),
         ("user pa", {"passwd"}),
         ("--v", {"--version"}),

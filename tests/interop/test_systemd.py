@@ -95,6 +95,87 @@ def test_what_the_service_manager_hears(place: Path) -> None:
         assert manager.hears() == ["STOPPING=1"]
 
 
+STARTER = """
+import os, sys
+names, sockets, command = sys.argv[1], [int(n) for n in sys.argv[2].split(",")], sys.argv[3:]
+for position, number in enumerate(sockets):
+    os.dup2(number, 100 + position)
+for position in range(len(sockets)):
+    os.dup2(100 + position, 3 + position)
+    os.close(100 + position)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(sockets)), LISTEN_FDNAMES=names)
+os.execv(command[0], command)
+"""
+
+
+def listener(path: Path, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, kind)
+    sock.bind(str(path))
+    if kind == socket.SOCK_STREAM:
+        sock.listen(10)
+    return sock
+
+
+def started_with(config: Path, names: str, *sockets: socket.socket) -> subprocess.Popen[bytes]:
+    numbers = ",".join(str(sock.fileno()) for sock in sockets)
+    serve = [sys.executable, "-m", "saslpy", "serve", "--config", str(config)]
+    with config.with_suffix(".log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-c", STARTER, names, numbers, *serve],
+            pass_fds=[sock.fileno() for sock in sockets],
+            stderr=log,
+        )
+
+
+def passed(place: Path) -> Path:
+    """A configuration whose only socket is one that was passed."""
+    config = place / "saslpy.toml"
+    user = 'user = "root"\n' if os.geteuid() == 0 else ""
+    config.write_text(f'[daemon]\n{user}run_dir = "run"\n{USERS}[[listen]]\nprotocol = "saslauthd"\nsystemd = "mux"\n')
+    return config
+
+
+def test_a_socket_of_systemd_is_served_from_the_first_caller_on(place: Path) -> None:
+    config = passed(place)
+    with listener(place / "mux") as mux, listener(place / "other") as other:
+        with started_with(config, "other:mux", other, mux) as process:
+            try:
+                assert ask(place, "joe", "secret") == "accept"  # it waits in the backlog until the daemon is there
+                assert ask(place, "joe", "wrong") == "reject"
+                config.write_text(config.read_text().replace("joe", "ann"))
+                process.send_signal(signal.SIGHUP)
+                deadline = time.monotonic() + 5
+                while ask(place, "ann", "secret") != "accept":
+                    assert time.monotonic() < deadline
+            finally:
+                process.terminate()
+        assert process.returncode == 0
+        assert (place / "mux").exists()  # it is not ours to remove
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [("smtp", "no socket with the name 'mux' (passed: smtp)"), ("mux:mux", "2 sockets with the name 'mux'")],
+)
+def test_a_socket_that_systemd_has_not_passed(place: Path, names: str, told: str) -> None:
+    config = passed(place)
+    sockets = [listener(place / f"s{number}") for number, _ in enumerate(names.split(":"))]
+    with started_with(config, names, *sockets) as process:
+        assert process.wait(15) == 1
+    for sock in sockets:
+        sock.close()
+    text = config.with_suffix(".log").read_text()
+    assert told in text
+    assert "Traceback" not in text
+
+
+def test_a_socket_of_the_wrong_kind(place: Path) -> None:
+    config = passed(place)
+    with listener(place / "mux", socket.SOCK_DGRAM) as mux, started_with(config, "mux", mux) as process:
+        assert process.wait(15) == 1
+    assert "does not listen for streams" in config.with_suffix(".log").read_text()
+
+
 def test_pam_and_hashes_work_where_no_memory_can_be_made_executable(place: Path) -> None:
     """MemoryDenyWriteExecute: ctypes makes its callbacks in memory that libffi has prepared."""
 

@@ -218,6 +218,20 @@ plugin = Plugin(Config, open_store)
 """
 
 
+def test_who_may_connect_can_be_changed_by_a_reload(place: Path) -> None:
+    config = configured(place, users(joe="{PLAIN}secret"))
+    with serving(config) as daemon:
+        before = (place / "mux").stat()
+        config.write_text(config.read_text().replace('mode = "0666"', 'mode = "0600"'))
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_lines(daemon, "reloaded")
+        deadline = time.monotonic() + 5
+        while (now := (place / "mux").stat()).st_mode & 0o777 != 0o600:
+            assert time.monotonic() < deadline
+        assert now.st_ino == before.st_ino  # the same socket all the time
+        assert ask(place, "joe", "secret") == "accept"
+
+
 def test_a_request_under_way_ends_by_the_configuration_that_it_began_with(place: Path) -> None:
     slow = passwords.make("PBKDF2", "secret", rounds=1_000_000)
     with serving(configured(place, users(joe=slow))) as daemon:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 
 class Reason(StrEnum):
@@ -35,8 +35,7 @@ class Reason(StrEnum):
     INTERNAL = "internal-error"
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """The process at the other end of a unix socket (SO_PEERCRED, unix(7))."""
 
     pid: int

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from saslpy import Accept, Account, Caller, Defer, Login, Origin, Reason, Reject, Verdict
 from saslpy.observe import sink as sink_module
-from saslpy.observe.audit import Audit, address
+from saslpy.observe.audit import Audit, address, fields, plain_line
 from saslpy.observe.log import Bridge, Log, json_line, logfmt, timestamp
 from saslpy.observe.sink import MAX_LINE, Sink
 
@@ -333,3 +333,41 @@ def test_a_fault_of_ours_is_told_by_its_place_and_not_by_what_it_says() -> None:
     assert "test_observe.py:" in lines[0]
     assert lines[0].endswith(" detail=KeyError")
     assert "the password" not in lines[0]
+
+
+_words = st.sampled_from(["", "smtp", "imap", 'a"b', "a b", "a=b", "ä", "\n", "x" * 70, "PLAIN"])
+_names = st.one_of(_words, st.text(max_size=300), st.just("joe@example.org"))
+
+
+@given(
+    name=_names,
+    service=_words,
+    mechanism=_words,
+    backend=_words,
+    client=st.sampled_from(["", "192.0.2.7", "2001:db8::1", "no address", "::ffff:192.0.2.7"]),
+    caller=st.sampled_from([None, Caller(1, 2, 3)]),
+    kind=st.sampled_from(["accept", "reject", "told", "defer"]),
+    seconds=st.floats(0, 100),
+)
+def test_the_short_way_to_an_audit_line_gives_the_same(
+    name: str,
+    service: str,
+    mechanism: str,
+    backend: str,
+    client: str,
+    caller: Caller | None,
+    kind: str,
+    seconds: float,
+) -> None:
+    login, origin = Login.of(name), Origin("saslauthd", service, mechanism, client, caller)
+    verdict: Verdict = {
+        "accept": Accept(Account(name), backend),
+        "reject": Reject(Reason.WRONG_PASSWORD, backend),
+        "told": Reject(Reason.WRONG_PASSWORD, backend, "why"),
+        "defer": Defer(Reason.TIMEOUT, backend),
+    }[kind]  # type: ignore[assignment]
+    short = plain_line(login, origin, verdict, seconds)
+    if short is not None:
+        assert short == logfmt(fields(login, origin, verdict, seconds))
+    if name == "joe@example.org" and service == "smtp" and kind in ("accept", "reject"):
+        assert (short is not None) == all(word in ("", "smtp", "imap", "PLAIN") for word in (mechanism, backend))

@@ -12,8 +12,8 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
-from ..model import Accept, Defer, Login, Origin, Verdict
-from .log import Log
+from ..model import Accept, Account, Defer, Login, Origin, Reason, Reject, Verdict
+from .log import Log, plain
 
 MAX_LOGIN = 256
 MAX_DETAIL = 512
@@ -30,9 +30,47 @@ class Audit:
     def attempt(self, login: Login, origin: Origin, verdict: Verdict, seconds: float) -> None:
         """One attempt and its outcome, after ``seconds``. Never raises: the verdict is given, whatever it holds."""
         try:
-            self._log.audit(fields(login, origin, verdict, seconds))
+            if self._log.form == "logfmt" and (line := plain_line(login, origin, verdict, seconds)) is not None:
+                self._log.audit_line(line)
+            else:
+                self._log.audit(fields(login, origin, verdict, seconds))
         except Exception as error:
             self._log.fault(error, during="audit")
+
+
+def plain_line(login: Login, origin: Origin, verdict: Verdict, seconds: float) -> str | None:
+    """What ``fields`` would give as logfmt, for a login like nearly all; None for those that need a closer look.
+
+    One line for every login is a tenth of the event loop's work, and this takes a third of the time.
+    """
+    if type(verdict) is Accept and type(verdict.account) is Account:
+        outcome, reason, name = "accept", "ok", verdict.account.login
+    elif type(verdict) is Reject and type(verdict.reason) is Reason and not verdict.detail:
+        outcome, reason, name = "reject", verdict.reason.value, login.name
+    else:
+        return None
+    service, mechanism, backend, client, caller = (
+        origin.service,
+        origin.mechanism,
+        verdict.backend,
+        origin.client,
+        origin.caller,
+    )
+    words = f"{service}{mechanism}{backend}"
+    if (
+        type(name) is not str
+        or not name
+        or len(name) > MAX_LOGIN
+        or len(words) > MAX_WORD
+        or not plain(name)
+        or not plain(words)
+    ):
+        return None
+    return (
+        f"verdict={outcome} reason={reason} login={name} service={service or '-'} mechanism={mechanism or '-'} "
+        f"client={(address(client) or '-') if client else '-'} caller={f'{caller.pid}:{caller.uid}' if caller else '-'} "
+        f"backend={backend or '-'} ms={seconds * 1000:.1f}"
+    )
 
 
 def fields(login: Login, origin: Origin, verdict: Verdict, seconds: float) -> dict[str, Any]:

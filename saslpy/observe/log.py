@@ -39,6 +39,7 @@ class Log:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.sink = sink
+        self.form = form
         self._audits = audits
         self._encode = logfmt if form == "logfmt" else json_line
         self._level = LEVELS[level]
@@ -73,15 +74,24 @@ class Log:
         if self._audits:
             self._write("info", "login", fields)
 
+    def audit_line(self, text: str) -> None:
+        """The same, of one that is logfmt already, plain, and short enough."""
+        if self._audits:
+            self._tell_of_lost()
+            self.sink.write(f"time={timestamp(self._clock())} level=info event=login {text}")
+
     def _event(self, level: Level, event: str, fields: dict[str, Any]) -> None:
         if LEVELS[level] >= self._level:
             self._write(level, event, fields)
 
     def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
+        self._tell_of_lost()
+        self.sink.write(self._line(level, event, fields))
+
+    def _tell_of_lost(self) -> None:
         if self.sink.dropped and (lost := self.sink.take_dropped()):
             # if this line is lost too, what it tells is not
             self.sink.write(self._line("error", "log-lines-lost", {"lines": lost}), lost)
-        self.sink.write(self._line(level, event, fields))
 
     def _line(self, level: str, event: str, fields: dict[str, Any]) -> str:
         whole = {"time": timestamp(self._clock()), "level": level, "event": event, **fields}
@@ -93,6 +103,11 @@ class Log:
         if len(line) < MAX_LINE:
             return line
         return self._encode({key: whole[key] for key in ("time", "level", "event")} | {"detail": "too long"})
+
+
+def plain(text: str) -> bool:
+    """Whether a value needs no quotes in logfmt."""
+    return _PLAIN.match(text) is not None
 
 
 def logfmt(fields: dict[str, Any]) -> str:

@@ -7,29 +7,63 @@ A plug-in's test file subclasses ``StoreContract`` or ``VerifierContract`` and s
         def settings(self, folder: Path) -> dict[str, object]:
             return {"type": "mine", "path": "…"}    # the keys of its [backend.NAME]; folder is empty, for this test
 
-Needs pytest and pytest-trio (``trio_mode = true``). The backend is opened just as the daemon opens it, from a
-configuration file, behind the core's guard.
+Needs pytest and pytest-trio, and no configuration of either; the plug-in's distribution must be installed, since its
+type is looked up among the entry points. ``pytest.register_assert_rewrite("saslpy.testing")`` in ``conftest.py`` shows
+more of what differs. The backend is opened just as the daemon opens it, from a configuration file, behind the core's
+guard; an isolated one in this process, and by ``IsolatedContract`` in a worker process. The fixtures ``door``, ``store``
+and ``verifier`` are there for tests of one's own, too (``trio_mode = true`` spares them their marks)::
+
+        async def test_a_locked_user(self, door: Authenticator) -> None:
+            assert_no(await door.verify("locked@example.org", "", "secret", ORIGIN), Reason.DISABLED)
+
+``contrib/plugin-template`` is a whole distribution with such tests, to be copied.
 """
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 import trio
 
-from .assemble import authenticator, link
+from .assemble import authenticator, link, opened
 from .authenticator import Authenticator
+from .backend import Listing
 from .chain import Link
+from .guard import Guarded
 from .health import Health
 from .model import Accept, Account, Defer, Login, Origin, Reason, Refusal, Reject, Verdict
 from .observe.log import Log
 from .observe.sink import Sink
+from .process import wire
+from .process.link import Link as Channel
+from .process.remote import Remote
 from .settings import Settings, from_table
 
+__all__ = [
+    "ODD_NAMES",
+    "ORIGIN",
+    "Authenticator",
+    "IsolatedContract",
+    "Link",
+    "OutageContract",
+    "StoreContract",
+    "VerifierContract",
+    "assert_no",
+    "back_within",
+    "settings_of",
+]
+
 ORIGIN = Origin("test", "smtp")
+"""Who asks, in a test."""
+
+NOBODY = "nobody-of-this-name"
 
 ODD_NAMES = (
     "'",
@@ -66,12 +100,15 @@ ODD_NAMES = (
 
 def settings_of(folder: Path, backend: Mapping[str, object], **auth: object) -> Settings:
     """The settings of one backend, as the daemon would read them from a file in ``folder``."""
-    tables: dict[str, object] = {
+    return from_table(_tables(backend, **auth), folder / "saslpy.toml")
+
+
+def _tables(backend: Mapping[str, object], **auth: object) -> dict[str, object]:
+    return {
         "auth": {"chain": ["mine"], "min_seconds": 0.0, **auth},
         "backend": {"mine": dict(backend)},
         "listen": [{"protocol": "saslauthd", "path": "mux"}],
     }
-    return from_table(tables, folder / "saslpy.toml")
 
 
 class _Contract:
@@ -88,9 +125,14 @@ class _Contract:
         raise NotImplementedError
 
     @pytest.fixture
-    async def door(self, tmp_path: Path) -> AsyncIterator[Authenticator]:
+    def configuration(self, tmp_path: Path) -> Settings:
+        """What ``settings`` says. Not async: to an async fixture, pytest-trio gives another ``self`` than the test's."""
+        return settings_of(tmp_path, self.settings(tmp_path))
+
+    @pytest.fixture
+    async def door(self, configuration: Settings) -> AsyncIterator[Authenticator]:
         """The whole way of a login, with the backend at its end."""
-        async with authenticator(settings_of(tmp_path, self.settings(tmp_path)), _quiet()) as door:
+        async with authenticator(configuration, _quiet()) as door:
             yield door
 
     @pytest.fixture
@@ -98,23 +140,27 @@ class _Contract:
         """A user of the store."""
         return next(iter(self.right))
 
+    @pytest.mark.trio
     async def test_the_right_password_is_accepted(self, door: Authenticator) -> None:
         for login, password in self.right.items():
             verdict = await door.verify(login, "", password, ORIGIN)
             assert isinstance(verdict, Accept), verdict
-            assert verdict.account.login == login
+            assert verdict.account.login == login, f"asked for {login}, got {verdict.account.login}"
 
+    @pytest.mark.trio
     async def test_every_spelling_has_one_canonical_name(self, door: Authenticator) -> None:
         for typed, login in self.aliases.items():
             verdict = await door.verify(typed, "", self.right[login], ORIGIN)
             assert isinstance(verdict, Accept), verdict
-            assert verdict.account.login == login
+            assert verdict.account.login == login, f"{typed} is {verdict.account.login}, not {login}"
 
+    @pytest.mark.trio
     async def test_a_wrong_password_is_a_no(self, door: Authenticator, login: str) -> None:
         password = self.right[login]
         for wrong in (password + "x", password[:-1] or "x", password.swapcase() + "y", " " + password, "x" * 4000, "ж"):
             assert_no(await door.verify(login, "", wrong, ORIGIN), Reason.WRONG_PASSWORD)
 
+    @pytest.mark.trio
     async def test_what_no_backend_may_be_asked(self, door: Authenticator, login: str) -> None:
         assert_no(await door.verify(login, "", "", ORIGIN), Reason.EMPTY_PASSWORD)
         assert_no(await door.verify(login, "", self.right[login] + "\0", ORIGIN), Reason.MALFORMED)
@@ -123,9 +169,11 @@ class _Contract:
         assert_no(await door.verify(login + " ", "", self.right[login], ORIGIN), Reason.MALFORMED)
         assert_no(await door.verify("x" * 4000, "", self.right[login], ORIGIN), Reason.MALFORMED)
 
+    @pytest.mark.trio
     async def test_nobody_is_a_no(self, door: Authenticator, login: str) -> None:
-        assert_no(await door.verify("nobody-of-this-name", "", self.right[login], ORIGIN))
+        assert_no(await door.verify(NOBODY, "", self.right[login], ORIGIN))
 
+    @pytest.mark.trio
     @pytest.mark.parametrize("name", ODD_NAMES)
     async def test_odd_names_are_a_no(self, door: Authenticator, login: str, name: str) -> None:
         """Never somebody else, and never an error: an error would be a Defer."""
@@ -133,6 +181,7 @@ class _Contract:
         for given in (name, f"{name}@{domain}" if domain else name):
             assert_no(await door.verify(given, "", self.right[login], ORIGIN))
 
+    @pytest.mark.trio
     async def test_many_at_a_time_get_each_its_own_answer(self, door: Authenticator) -> None:
         wrong: list[str] = []
 
@@ -150,17 +199,26 @@ class _Contract:
                     nursery.start_soon(one, "nobody-" + login, password, Reject)
         assert wrong == []
 
+    @pytest.mark.trio
     async def test_a_cancelled_login_leaves_nothing_broken(self, door: Authenticator, login: str) -> None:
         for seconds in (0.0, 0.0001, 0.001, 0.01):
             with trio.move_on_after(seconds):
                 await door.verify(login, "", self.right[login], ORIGIN)
         assert isinstance(await door.verify(login, "", self.right[login], ORIGIN), Accept)
 
-    async def test_the_configuration_prints_no_secret(self, tmp_path: Path) -> None:
-        settings = settings_of(tmp_path, self.settings(tmp_path))
-        text = repr(settings)
+    @pytest.mark.trio
+    async def test_the_configuration_prints_no_secret(self, configuration: Settings, tmp_path: Path) -> None:
+        text = repr((configuration, configuration.backends["mine"].config))
         for secret in self.secrets(self.settings(tmp_path)):
-            assert secret not in text
+            assert secret not in text, "a secret is shown; is its field made with field(repr=False)?"
+
+    @pytest.mark.trio
+    async def test_the_probe_says_one_line(self, configuration: Settings) -> None:
+        """What ``saslpy check`` shows, without the ability too."""
+        async with link(configuration.backends["mine"], Health(None)) as opened:
+            said = await opened.backend.probe()
+        assert said.strip(), "it says nothing"
+        assert len(said.splitlines()) == 1, said
 
     def secrets(self, table: Mapping[str, object]) -> list[str]:
         """What must never be printed: the users' passwords and the backend's own."""
@@ -172,22 +230,24 @@ class StoreContract(_Contract):
     """For a ``Store``: it hands out stored secrets."""
 
     @pytest.fixture
-    async def store(self, tmp_path: Path) -> AsyncIterator[Link]:
+    async def store(self, configuration: Settings) -> AsyncIterator[Link]:
         """The store behind the guard, without the door."""
-        settings = settings_of(tmp_path, self.settings(tmp_path))
-        async with link(settings.backends["mine"], Health(None)) as opened:
+        async with link(configuration.backends["mine"], Health(None)) as opened:
             yield opened
 
+    @pytest.mark.trio
     async def test_lookup_gives_secrets_and_shows_none(self, store: Link, login: str) -> None:
         account = await store.backend.lookup(Login.of(login))
-        assert isinstance(account, Account)
-        assert account.secrets
+        assert isinstance(account, Account), account
+        assert account.secrets, "the account has no stored secret, so nobody can log in to it"
         for secret in account.secrets:
             assert secret not in repr(account)
 
+    @pytest.mark.trio
     async def test_nobody_is_none(self, store: Link) -> None:
-        assert await store.backend.lookup(Login.of("nobody-of-this-name")) is None
+        assert await store.backend.lookup(Login.of(NOBODY)) is None
 
+    @pytest.mark.trio
     async def test_lookups_at_a_time_keep_their_order(self, store: Link) -> None:
         found: dict[str, Account | None] = {}
 
@@ -202,26 +262,38 @@ class StoreContract(_Contract):
             name: name if name in self.right else None for name in names
         }
 
+    @pytest.mark.trio
     async def test_the_sample_is_a_secret(self, store: Link) -> None:
         sample = await store.backend.sample()
-        assert sample is None or (isinstance(sample, str) and sample)
+        assert sample is None or (isinstance(sample, str) and sample), "a sample is a stored secret, or None"
+
+    @pytest.mark.trio
+    async def test_all_users_are_listed(self, configuration: Settings) -> None:
+        """For a store with ``accounts``: as the commands call it, without the guard."""
+        async with opened(configuration.backends["mine"]) as backend:
+            if not isinstance(backend, Listing):
+                return
+            answer = backend.accounts()
+            accounts = list(await answer if isinstance(answer, Awaitable) else answer)
+        missing = set(self.right) - {account.login for account in accounts}
+        assert not missing, f"not listed: {missing}"
 
 
 class VerifierContract(_Contract):
     """For a ``Verifier``: it can only check a password."""
 
     @pytest.fixture
-    async def verifier(self, tmp_path: Path) -> AsyncIterator[Link]:
+    async def verifier(self, configuration: Settings) -> AsyncIterator[Link]:
         """The verifier behind the guard, without the door."""
-        settings = settings_of(tmp_path, self.settings(tmp_path))
-        async with link(settings.backends["mine"], Health(None)) as opened:
+        async with link(configuration.backends["mine"], Health(None)) as opened:
             yield opened
 
+    @pytest.mark.trio
     async def test_a_refusal_says_why(self, verifier: Link, login: str) -> None:
         answer = await verifier.backend.verify(Login.of(login), self.right[login] + "x")
-        assert isinstance(answer, Refusal)
-        answer = await verifier.backend.verify(Login.of("nobody-of-this-name"), "x")
-        assert isinstance(answer, Refusal)
+        assert isinstance(answer, Refusal), answer
+        answer = await verifier.backend.verify(Login.of(NOBODY), "x")
+        assert isinstance(answer, Refusal), answer
 
 
 class OutageContract(_Contract):
@@ -235,16 +307,81 @@ class OutageContract(_Contract):
         """The server answers again."""
         raise NotImplementedError
 
+    @pytest.mark.trio
     async def test_an_outage_is_never_a_no(self, door: Authenticator, login: str, tmp_path: Path) -> None:
         assert isinstance(await door.verify(login, "", self.right[login], ORIGIN), Accept)
         await trio.to_thread.run_sync(self.stop, tmp_path)
         try:
-            for given, password in ((login, self.right[login]), (login, "wrong"), ("nobody-of-this-name", "x")):
+            for given, password in ((login, self.right[login]), (login, "wrong"), (NOBODY, "x")):
                 verdict = await door.verify(given, "", password, ORIGIN)
                 assert isinstance(verdict, Defer), verdict
         finally:
             await trio.to_thread.run_sync(self.start, tmp_path)
         await back_within(3.0, lambda: door.verify(login, "", self.right[login], ORIGIN))
+
+
+class IsolatedContract(_Contract):
+    """For a plug-in with ``isolated = True``: mixed into the contract of its kind.
+
+    The other tests call its methods in this process; here a worker process calls them, as it does for the daemon.
+    """
+
+    @pytest.mark.trio
+    async def test_a_worker_process_gives_the_same_answers(
+        self, configuration: Settings, tmp_path: Path, login: str
+    ) -> None:
+        """It can be opened there, and what it answers survives the way back."""
+        table, settings = self.settings(tmp_path), configuration.backends["mine"]
+        assert settings.plugin.isolated, "the plug-in is not isolated"
+        asked = [*self.right.items(), (login, self.right[login] + "x"), (NOBODY, "x")]
+        async with link(settings, Health(None)) as here, _in_workers(tmp_path, table) as there:
+            for name, password in asked:
+                expected, found = await _answer(here.backend, name, password), await _answer(there, name, password)
+                assert found == expected, f"{name}: {found} from a worker process, and {expected} from this one"
+
+
+async def _answer(backend: Guarded, name: str, password: str) -> Account | Reason | None:
+    if backend.has_secrets:
+        return await backend.lookup(Login.of(name))
+    answer = await backend.verify(Login.of(name), password)
+    return answer.reason if isinstance(answer, Refusal) else answer
+
+
+_WORKER = """
+import json, socket, sys
+from pathlib import Path
+from saslpy.process.backendworker import serve
+from saslpy.settings import from_table
+tables, path, number = sys.argv[1:]
+settings = from_table(json.loads(tables), Path(path))
+serve(settings.backends["mine"], socket.socket(fileno=int(number)))
+"""
+
+
+@asynccontextmanager
+async def _in_workers(folder: Path, backend: Mapping[str, object]) -> AsyncIterator[Guarded]:
+    """The backend in worker processes. They begin by exec: a test's process has threads, and must not fork."""
+    processes: list[subprocess.Popen[bytes]] = []
+    arguments = [sys.executable, "-c", _WORKER, json.dumps(_tables(backend)), str(folder / "saslpy.toml")]
+
+    async def start() -> Channel:
+        ours, theirs = wire.pair()
+        with theirs:
+            process = _started([*arguments, str(theirs.fileno())], theirs.fileno())
+        processes.append(process)
+        return Channel(ours, process.kill)
+
+    try:
+        async with Remote.opened(start, 1) as remote, Guarded.around("mine", remote, 10.0, Health(None)) as guarded:
+            yield guarded
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _started(arguments: list[str], file: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(arguments, pass_fds=[file])  # noqa: S603 (our own program)
 
 
 async def back_within(seconds: float, ask: Callable[[], Awaitable[Verdict]]) -> None:

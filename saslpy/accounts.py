@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from types import NoneType
 
 from .model import Account
 
@@ -84,18 +85,41 @@ def fault_in(account: Account) -> str | None:
     """What is wrong with an account that a plug-in made, in words for its author; None when its fields are sound."""
     if type(account.login) is not str or not account.login:
         return "login is no text"
-    if type(account.secrets) is not tuple or not all(isinstance(secret, str) for secret in account.secrets):
+    if not _texts(account.secrets):
         return 'secrets are no tuple of texts, such as ("{SCHEME}data",)'
-    if type(account.disabled) is not bool or type(account.expired) is not bool:
-        return "disabled or expired is neither True nor False"
+    return _fault_in_details(account)
+
+
+def _fault_in_details(account: Account) -> str | None:
+    for name, kinds, told in DETAILS:
+        if type(getattr(account, name)) not in kinds:
+            return f"{name} is {told}"
     for name in ("allow_nets", "deny_services", "aliases"):
-        values = getattr(account, name)
-        if values and (type(values) is not tuple or not all(isinstance(value, str) for value in values)):
+        if not _texts(getattr(account, name)):
             return f"{name} are no tuple of texts"
-    for text in account.allow_nets:
-        if network(text) is None:
-            return f"allow_nets hold {text[:64]!r}, which is no network"
-    return None
+    if not isinstance(account.options, Mapping):
+        return "options are no mapping"
+    return next(
+        (f"allow_nets hold {text[:64]!r}, which is no network" for text in account.allow_nets if not network(text)),
+        None,
+    )
+
+
+DETAILS = (
+    ("disabled", (bool,), "neither True nor False"),
+    ("expired", (bool,), "neither True nor False"),
+    ("uid", (int, NoneType), "no number"),
+    ("gid", (int, NoneType), "no number"),
+    ("home", (str, NoneType), "no text"),
+    ("maildir", (str, NoneType), "no text"),
+    ("quota", (str, NoneType), "no text"),
+    ("name", (str, NoneType), "no text"),
+)
+"""Fields of an account, the types that they may have, and what is said of any other."""
+
+
+def _texts(values: object) -> bool:
+    return type(values) is tuple and all(isinstance(value, str) for value in values)
 
 
 @lru_cache(4096)

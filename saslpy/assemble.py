@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from .authenticator import Authenticator, Bounds, Route, Rules
+from .backend import Upgrading
 from .chain import Chain, Link
 from .checking import Checker, Usual
-from .guard import Guarded, describe
+from .guard import BackendFailed, Guarded
 from .hashing import Hashes, HashThreads, cores
 from .hashpool import HashPool
 from .health import Health
@@ -24,6 +26,8 @@ from .process.roles import Role
 from .servers.accepting import Server
 from .servers.saslauthd import MuxOptions, MuxServer
 from .settings import BackendSettings, Listen, PasswordSettings, Settings
+from .texts import describe
+from .upgrading import Upgrades
 
 HASH = "hash"
 """The role of the processes that compute password hashes."""
@@ -33,29 +37,40 @@ WORKERS = 8
 
 
 @asynccontextmanager
-async def authenticator(settings: Settings, log: Log) -> AsyncIterator[Authenticator]:
-    """The one door with everything behind it in this process: for a command that asks once, and for tests."""
-    async with rules(settings, log, None) as made:
+async def authenticator(settings: Settings, log: Log, control: Control | None = None) -> AsyncIterator[Authenticator]:
+    """The one door for a command that asks once, and for tests: nothing is written to a store.
+
+    All is in this process, but for isolated backends where ``control`` can start their workers.
+    """
+    async with rules(settings, log, control, once=True) as made:
         yield Authenticator(made, log)
 
 
 @asynccontextmanager
-async def rules(settings: Settings, log: Log, control: Control | None) -> AsyncIterator[Rules]:
-    """What stands behind the door, as long as the block runs. Worker processes come from ``control``, if there is one."""
+async def rules(settings: Settings, log: Log, control: Control | None, once: bool = False) -> AsyncIterator[Rules]:
+    """What stands behind the door, as long as the block runs. Worker processes come from ``control``, if there is one.
+
+    Who asks ``once`` wants to know, and not to change anything: hashes are computed here, and none is stored anew.
+    """
     auth = settings.auth
     async with AsyncExitStack() as stack:
-        hashes = await stack.enter_async_context(_hashes(auth.passwords, control))
+        hashes = await stack.enter_async_context(_hashes(auth.passwords, None if once else control))
         checker = Checker(hashes, log, auth.passwords.forbidden)
         health = Health(log)
         links = {
             backend.name: await stack.enter_async_context(link(backend, health, control))
             for backend in settings.used_backends
         }
+        upgrades = None
+        if not once and any(backend.options.upgrades for backend in settings.used_backends):
+            upgrades = await stack.enter_async_context(Upgrades.running(hashes, log))
+            links = {name: upgrading(made, settings.backends[name], upgrades) for name, made in links.items()}
         yield Rules(
             _routes(settings, links, checker),
             NamePolicy(auth.default_domain.lower(), auth.realm_join),
             Bounds(auth.deadline, auth.min_seconds, auth.max_pending),
             [link.backend for link in links.values()],
+            upgrades,
         )
 
 
@@ -73,13 +88,27 @@ def roles(settings: Settings) -> dict[str, Role]:
     """The worker processes that this configuration may need."""
     # twice as many of each: after a reload the old ones may still have work
     hashes = Role(HASH, hashworker.serve, 2 * (settings.auth.passwords.processes or cores()))
-    isolated = (backend for backend in settings.used_backends if backend.plugin.isolated)
-    return {HASH: hashes} | {
+    return {HASH: hashes} | roles_of(settings.used_backends)
+
+
+def roles_of(backends: Iterable[BackendSettings]) -> dict[str, Role]:
+    """The worker processes of isolated backends."""
+    isolated = [backend for backend in backends if backend.plugin.isolated]
+    return {
         role_of(backend): Role(
             role_of(backend), partial(backendworker.serve, backend), 2 * WORKERS, backend.plugin.privileged
         )
         for backend in isolated
     }
+
+
+def upgrading(made: Link, settings: BackendSettings, upgrades: Upgrades) -> Link:
+    """The link with what its backend's section says of upgrades. Raises ``PluginError`` for a store that has none."""
+    if not (wanted := settings.options.upgrades):
+        return made
+    if not isinstance(made.backend.backend, Upgrading):
+        raise PluginError(f"backend.{settings.name}.upgrade: this store has no replace_secrets()")
+    return replace(made, upgrader=upgrades.of(made.backend, wanted, settings.plugin.upgrades == "several"))
 
 
 def role_of(backend: BackendSettings) -> str:
@@ -94,8 +123,9 @@ async def link(settings: BackendSettings, health: Health, control: Control | Non
     async with AsyncExitStack() as stack:
         try:
             backend = await stack.enter_async_context(opened(settings, control))
-        except Exception as error:
-            raise PluginError(f"backend.{settings.name}: cannot be opened: {describe(error)}") from error
+        except (Exception, SystemExit) as error:
+            why = error.detail if isinstance(error, BackendFailed) else describe(error)
+            raise PluginError(f"backend.{settings.name}: cannot be opened: {why}") from error
         guarded = await stack.enter_async_context(Guarded.around(settings.name, backend, options.timeout, health))
         yield Link(guarded, options.on_reject, Usual(options.default_scheme), options.account)
 

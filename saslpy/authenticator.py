@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 import trio
 
 from .chain import Chain
-from .guard import Guarded, describe
+from .guard import Guarded
 from .model import Accept, Defer, Login, Origin, Reason, Reject, Verdict
 from .names import MalformedName, NamePolicy
 from .observe.audit import Audit
 from .observe.log import Log
+from .texts import describe
+from .upgrading import Upgrades
 
 MAX_PASSWORD = 65_536
 """Characters of a password (tokens included) that are worth a look."""
@@ -54,6 +56,7 @@ class Rules:
     names: NamePolicy
     bounds: Bounds = field(default_factory=Bounds)
     backends: Sequence[Guarded] = ()
+    upgrades: Upgrades | None = None
     pending: int = 0
 
     def chain(self, login: Login, origin: Origin) -> Chain:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from .model import Account, Login, Refusal
 
@@ -80,7 +80,7 @@ class Listing(Protocol):
 
 @runtime_checkable
 class WritableStore(Protocol):
-    """Can be changed: ``saslpy user``, and the hash upgrade on login.
+    """Can be changed: ``saslpy user``.
 
     A name that is not there raises ``NoSuchUser``, one that is there already ``UserExists``.
     """
@@ -93,6 +93,18 @@ class WritableStore(Protocol):
 
     def set_secrets(self, login: str, secrets: Sequence[str], /) -> MaybeAwaitable[None]:
         """These stored secrets take the place of all the old ones."""
+
+
+@runtime_checkable
+class Upgrading(Store, Protocol):
+    """Can put better secrets in the place of those that a password was just right for: the hash upgrade on login."""
+
+    def replace_secrets(self, login: Login, old: Sequence[str], new: Sequence[str], /) -> MaybeAwaitable[bool]:
+        """Put ``new`` in the place of ``old``, all in one step, if all of ``old`` are still stored; whether that was so.
+
+        ``login`` is one that was looked up, and ``old`` are some of the secrets that its account had, as they were given.
+        Others stay. False too when there is no such user any more. What is raised must show none of the secrets.
+        """
 
 
 class NoSuchUser(LookupError):
@@ -123,4 +135,5 @@ class Plugin:
     driver: str | None = None  # the module whose absence means: the extra is not installed
     isolated: bool = False  # blocking methods, run in worker processes
     privileged: bool = False  # and these keep the rights that the daemon was started with (root's)
+    upgrades: Literal["", "one", "several"] = ""  # an Upgrading store: how many secrets of one user it may hold
     local: bool = False  # everything it needs is on this machine's disk: `saslpy check --offline` tries it too

@@ -13,6 +13,7 @@ from .checking import Checker, Usual
 from .guard import BackendFailed, Guarded
 from .hashing import HashingFailed, Overloaded, TooLate
 from .model import Accept, Account, Defer, Login, Origin, Reason, Refusal, Reject, Verdict
+from .upgrading import Upgrader
 
 OnReject = Literal["stop", "next"]
 
@@ -25,6 +26,7 @@ class Link:
     on_reject: OnReject = "stop"
     usual: Usual = field(default_factory=Usual)
     template: AccountTemplate = field(default_factory=AccountTemplate)
+    upgrader: Upgrader | None = None
 
     @property
     def name(self) -> str:
@@ -77,10 +79,13 @@ class Chain:
             account = await link.backend.lookup(login, until)
             if account is None:
                 return Reject(Reason.UNKNOWN_USER, link.name)
-            wrong = await self._checker.check(account, password, link.usual, until)
-            if wrong is not None:
-                return Reject(wrong, link.name)
-            return judge(account, origin, link)
+            known = await self._checker.check(account, password, link.usual, until)
+            if not isinstance(known, list):
+                return Reject(known, link.name)
+            verdict = judge(account, origin, link)
+            if link.upgrader is not None and isinstance(verdict, Accept):
+                link.upgrader.consider(login, account, known, password)
+            return verdict
         answer = await link.backend.verify(login, password, until)
         if isinstance(answer, Refusal):
             return Reject(answer.reason, link.name, answer.detail)

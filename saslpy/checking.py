@@ -28,8 +28,11 @@ class Checker:
         self._log = log
         self._forbidden = forbidden
 
-    async def check(self, account: Account, password: str, usual: Usual, until: float = inf) -> Reason | None:
-        """None when the password is right, else why not. Raises ``hashing.Overloaded`` and ``HashingFailed``."""
+    async def check(self, account: Account, password: str, usual: Usual, until: float = inf) -> list[Known] | Reason:
+        """The secrets that count when the password is that of one of them, else why it is not right.
+
+        Raises ``hashing.Overloaded`` and ``HashingFailed``.
+        """
         usable, reason = self._usable(account, usual.default_scheme)
         if not usable:
             # a locked account must not answer faster than one with a wrong password
@@ -38,7 +41,7 @@ class Checker:
         for known in usable:
             usual.saw(known)
         right = await self._any(usable, password, account.login, until)
-        return None if right else Reason.WRONG_PASSWORD
+        return usable if right else Reason.WRONG_PASSWORD
 
     async def pretend(self, password: str, usual: Usual, until: float = inf) -> None:
         """Spend the time that a check of the store's usual kind takes."""

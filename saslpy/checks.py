@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import stat
 from collections.abc import Iterator
@@ -57,9 +58,10 @@ def _open_to_others(settings: Settings) -> Iterator[Told]:
     """Files that hold secrets and that everybody may read."""
     files = [("configuration", settings.path)] if _holds_secrets(settings) else []
     for backend in settings.backends.values():
-        file = getattr(backend.config, "password_file", None)
-        if isinstance(file, Path):
-            files.append((f"backend.{backend.name}.password_file", file))
+        for key in ("password_file", "bind_password_file"):
+            file = getattr(backend.config, key, None)
+            if isinstance(file, Path):
+                files.append((f"backend.{backend.name}.{key}", file))
     for what, file in files:
         try:
             mode = file.stat().st_mode
@@ -70,8 +72,14 @@ def _open_to_others(settings: Settings) -> Iterator[Told]:
 
 
 def _holds_secrets(settings: Settings) -> bool:
+    return any(_shown(backend.config) for backend in settings.backends.values())
+
+
+def _shown(config: object) -> bool:
+    """Whether the configuration file itself has a secret: a field that is not printed, and was not read from a file."""
+    fields = dataclasses.fields(config) if dataclasses.is_dataclass(config) else ()
     return any(
-        getattr(backend.config, "users", None)
-        or (getattr(backend.config, "password", None) and not getattr(backend.config, "password_file", None))
-        for backend in settings.backends.values()
+        getattr(config, field.name, None) and not getattr(config, f"{field.name}_file", None)
+        for field in fields
+        if field.init and not field.repr
     )

@@ -23,6 +23,7 @@ from .servers import control
 from .servers.sockets import ListenError, Place, UnixPlace, give, listening
 from .settings import Settings, load
 from .systemd import close_passed
+from .texts import describe
 
 
 def run(settings: Settings, log: Log) -> int:
@@ -82,7 +83,11 @@ class Site:
             opened = self._prepare(settings)
         except (ListenError, PluginError, PrivilegeError) as error:
             raise ConfigError([str(error)]) from None
-        return packed(settings, list(opened)), [sock.fileno() for sock, _ in opened.values()]
+        try:
+            return packed(settings, list(opened)), [sock.fileno() for sock, _ in opened.values()]
+        except Exception as error:  # a plug-in may be made of what cannot be handed to another process
+            self.rollback()
+            raise ConfigError([f"this configuration needs a restart: {describe(error)}"]) from None
 
     def _prepare(self, settings: Settings) -> Opened:
         """Open what this configuration has more than the one before. When anything fails, nothing has changed."""
@@ -143,10 +148,13 @@ class Site:
             return place
         return replace(place, owner=place.owner or str(self._who.uid), group=place.group or str(self._who.gid))
 
-    def auth(self, channel: socket.socket) -> None:
+    once = False
+
+    def auth(self, channel: socket.socket) -> int:
         """The auth process, from its start to its end."""
         close_passed()
         auth.run(self.settings, {place: sock for place, (sock, _) in self._open.items()}, channel, self._log)
+        return 0
 
     def close(self) -> None:
         """Close the listening sockets, in a worker."""

@@ -20,6 +20,7 @@ from .breaker import Breaker
 from .coalesce import Coalescer, TooManyWaiting, WaitedTooLong
 from .health import Health
 from .model import Account, Login, Reason, Refusal
+from .texts import describe
 
 T = TypeVar("T")
 
@@ -63,6 +64,7 @@ class Guarded:
         self._under_way = 0
         self._breaker = Breaker(trio.current_time)
         self._limiter = trio.CapacityLimiter(THREADS)
+        self._writing = trio.CapacityLimiter(1)
         self._coalescer = (
             Coalescer(self._ask_many, _again, nursery, timeout, PARALLEL_LOOKUPS)
             if isinstance(backend, BatchStore)
@@ -123,6 +125,27 @@ class Guarded:
         if not isinstance(answer, Account):
             raise self._odd(f"{type(answer).__name__}, not Account or Refusal")
         return self._sound(answer)
+
+    async def replace_secrets(self, login: Login, old: Sequence[str], new: Sequence[str]) -> bool:
+        """Whether these stored secrets now have the place of the old ones.
+
+        A failure is that of the write alone, and says nothing about whether logins can be answered.
+        """
+        try:
+            with trio.fail_after(self.timeout):
+                answer = await self._invoke(self.backend.replace_secrets, login, old, new, limiter=self._writing)
+        except trio.TooSlowError:
+            raise BackendFailed(Reason.TIMEOUT, self._too_slow()) from None
+        except trio.Cancelled:
+            raise
+        except BaseException as error:
+            if isinstance(error, BaseExceptionGroup) and error.subgroup(trio.Cancelled):
+                raise
+            detail = error.detail if isinstance(error, BackendFailed) else describe(error)
+            for secret in (*old, *new):
+                detail = detail.replace(secret, "…")  # a driver's message may show what it was given
+            raise BackendFailed(Reason.BACKEND_FAILED, detail) from None
+        return answer is True
 
     def _enter(self) -> None:
         """One more question, if the backend can be asked. Raises ``BackendFailed``."""
@@ -204,10 +227,10 @@ class Guarded:
         self.health.failed(self.name, failure.detail)
         raise failure
 
-    async def _invoke(self, method: Callable[..., Any], *args: Any) -> Any:
+    async def _invoke(self, method: Callable[..., Any], *args: Any, limiter: trio.CapacityLimiter | None = None) -> Any:
         if inspect.iscoroutinefunction(method):
             return await method(*args)
-        answer = await trio.to_thread.run_sync(method, *args, abandon_on_cancel=True, limiter=self._limiter)
+        answer = await trio.to_thread.run_sync(method, *args, abandon_on_cancel=True, limiter=limiter or self._limiter)
         return await answer if isinstance(answer, Awaitable) else answer
 
     def _too_slow(self) -> str:
@@ -224,11 +247,3 @@ def _again(error: Exception) -> Exception:
     if isinstance(error, BackendFailed):
         return BackendFailed(error.reason, error.detail)
     return BackendFailed(Reason.INTERNAL, describe(error))
-
-
-def describe(error: BaseException) -> str:
-    """A failure in one line for the log: its type and its message, cut to a sensible length."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__

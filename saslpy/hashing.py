@@ -47,6 +47,9 @@ class Hashes(Protocol):
     async def run(self, task: Task, until: float = inf, /) -> Any:
         """The result, by ``until`` (``trio.current_time``). Raises ``Overloaded`` or ``HashingFailed``."""
 
+    def quiet(self) -> bool:
+        """Whether nobody waits for a result who would wait longer for another task now."""
+
 
 class HashThreads:
     """Hashes in threads of this process: for a command that checks one login and ends."""
@@ -64,6 +67,10 @@ class HashThreads:
             raise HashingFailed("no memory") from error
         except trio.TooSlowError:
             raise TooLate("the hash was not computed in time") from None
+
+    def quiet(self) -> bool:
+        """Whether a thread is free."""
+        return self._limiter.available_tokens > 0
 
 
 def cores() -> int:

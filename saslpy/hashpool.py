@@ -140,6 +140,10 @@ class HashPool:
             raise job.error
         return job.result
 
+    def quiet(self) -> bool:
+        """Whether no job waits, and a process has nothing to do: what is given to it keeps nobody waiting."""
+        return not self._queue and any(not seat.jobs for seat in self._seats)
+
     def _kick(self) -> None:
         if self._parked is not None:
             trio.lowlevel.reschedule(self._parked)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import importlib.util
 from importlib.metadata import EntryPoint, entry_points
 
 from .backend import GROUP, Plugin
+from .texts import describe
 
 
 class PluginError(ValueError):
@@ -32,14 +34,24 @@ def names() -> list[str]:
 def _loaded(point: EntryPoint) -> Plugin:
     try:
         plugin = point.load()
-    except Exception as error:
-        raise PluginError(f"the backend type {point.name!r} ({_owner(point)}) cannot be loaded: {error}") from error
+    except (Exception, SystemExit) as error:
+        why = f"cannot be loaded: {describe(error)}"
+        raise PluginError(f"the backend type {point.name!r} ({_owner(point)}) {why}") from error
     if not isinstance(plugin, Plugin):
         raise PluginError(f"the entry point {point.value!r} of {_owner(point)} is not a saslpy.backend.Plugin")
-    if plugin.driver and importlib.util.find_spec(plugin.driver) is None:
-        extra = plugin.extra or point.name
-        raise PluginError(f"the driver {plugin.driver!r} is not installed: pip install 'saslpy[{extra}]'")
+    if plugin.driver and not _installed(plugin.driver):
+        how = f"pip install '{_owner(point)}[{plugin.extra}]'" if plugin.extra else f"pip install {plugin.driver}"
+        raise PluginError(f"the driver {plugin.driver!r} is not installed: {how}")
+    if not dataclasses.is_dataclass(plugin.config):
+        raise PluginError(f"the backend type {point.name!r} ({_owner(point)}) has a config that is no dataclass")
     return plugin
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # a package above it
+        return False
 
 
 def _unknown(name: str) -> str:

@@ -15,6 +15,7 @@ from . import assemble, passwords  # noqa: F401 (assemble loads the servers and 
 from .backend import Plugin
 from .plugins import PluginError
 from .settings import BackendSettings
+from .texts import describe
 
 
 def preload(backends: Iterable[BackendSettings]) -> None:
@@ -22,8 +23,8 @@ def preload(backends: Iterable[BackendSettings]) -> None:
     for backend in backends:
         try:
             load_plugin(backend.plugin)
-        except Exception as error:  # a module of somebody else may fail in any way
-            raise PluginError(f"backend.{backend.name}: cannot be loaded: {error}") from error
+        except (Exception, SystemExit) as error:  # a module of somebody else may fail in any way
+            raise PluginError(f"backend.{backend.name}: cannot be loaded: {describe(error)}") from error
     passwords.warm_up()
 
 

@@ -20,6 +20,7 @@ from .passwords import UnusableSecret
 from .passwords.parsing import split_name
 from .passwords.readers import NAMES
 from .passwords.strength import parsed_as, upgradable
+from .texts import describe
 
 __all__ = [
     "DEFAULT_PATH",
@@ -197,13 +198,27 @@ def _backend(reader: Reader, name: str, table: object) -> BackendSettings | None
         return None
     if plugin is None or options is None:
         return None
-    config = reader.section(plugin.config, {key: value for key, value in table.items() if key not in own}, path)
-    if config is None:
+    rest = {key: value for key, value in table.items() if key not in own}
+    try:
+        config = _plugin_config(reader, plugin, options, rest, path)
+    except Exception as error:  # the code of somebody else
+        reader.fault(path, f"the plug-in for type {options.type!r} cannot read its section: {describe(error)}")
         return None
-    if isinstance(config, SelfChecking):
+    return None if config is None else BackendSettings(name, options, plugin, config)
+
+
+def _plugin_config(
+    reader: Reader, plugin: Plugin, options: BackendOptions, table: dict[str, Any], path: str
+) -> Any | None:
+    """The plug-in's own keys; None when they have faults, which are noted. Raises whatever the plug-in does."""
+    taken = hints_of(plugin.config).keys() & hints_of(BackendOptions).keys()
+    if taken:
+        raise TypeError(f"its config has a field {min(taken)!r}, which is a key of every backend")
+    config = reader.section(plugin.config, table, path)
+    if config is not None and isinstance(config, SelfChecking):
         for key, fault in config.faults(options):
             reader.fault(f"{path}.{key}", fault)
-    return BackendSettings(name, options, plugin, config)
+    return config
 
 
 def _check_chains(reader: Reader, auth: Auth, table: dict[str, Any]) -> None:

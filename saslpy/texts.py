@@ -1,4 +1,4 @@
-"""What tables and directories hold as one text: lists, and options by name."""
+"""Small texts: what tables hold as one text (lists, options by name), and a failure in words."""
 
 from __future__ import annotations
 
@@ -12,3 +12,11 @@ def pairs(text: str) -> dict[str, str]:
     """``a=1, b=2`` as a dictionary; what has no ``=`` has an empty value."""
     items = (item.partition("=") for item in listed(text))
     return {key.strip(): value.strip() for key, _, value in items if key.strip()}
+
+
+def describe(error: BaseException) -> str:
+    """A failure in one line for the log: its type and its message, cut to a sensible length."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__

@@ -56,7 +56,7 @@ def test_a_good_one(tmp_path: Path) -> None:
         ('"static"', '"sttic"', "backend.local.type: no backend type 'sttic'; did you mean 'static'?"),
         ('type = "static"', "", "backend.local.type: is required"),
         ("users =", "usres =", "backend.local.usres: unknown key; did you mean 'users'?"),
-        ('path = "mux"', "", "listen[0]: needs either a path (unix socket) or an address (host:port)"),
+        ('path = "mux"', "", "listen[0]: needs one of path (unix socket), address (host:port) and systemd"),
         ('path = "mux"', 'path = ""', "listen[0].path: expected a path, got an empty one"),
         ('path = "mux"', f'path = "{"x" * 120}"', "a unix socket's path has 107 at most"),
         ('path = "mux"', 'path = "mux"\nmode = "0999"', 'listen[0].mode: expected octal digits such as "0660"'),

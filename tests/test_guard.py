@@ -49,7 +49,7 @@ ODD = [
     (Account("joe", ["{PLAIN}secret"]), "secrets"),  # type: ignore[arg-type]
     (Account(None), "login"),  # type: ignore[arg-type]
     (Account(""), "login"),
-    (Account("joe", disabled="no"), "disabled"),  # type: ignore[arg-type]
+    (Account("joe", disabled="no"), "disabled is neither"),  # type: ignore[arg-type]
     (Account("joe", expired=0), "expired"),  # type: ignore[arg-type]
     (Account("joe", allow_nets=("any",)), "no network"),
     (Account("joe", allow_nets="10.0.0.0/8"), "allow_nets"),  # type: ignore[arg-type]

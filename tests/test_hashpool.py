@@ -222,3 +222,21 @@ async def test_a_worker_that_says_nothing_is_ended(monkeypatch: pytest.MonkeyPat
         with trio.fail_after(5), pytest.raises(HashingFailed):
             await pool.run(check("one", "one"))
     assert played.killed
+
+
+async def test_it_is_quiet_when_a_process_has_nothing_to_do() -> None:
+    played = Played(), Played()
+    async with pool_of(*played) as (pool, nursery):
+        await trio.testing.wait_all_tasks_blocked()
+        assert pool.quiet()
+        nursery.start_soon(forget, pool, check("one", "one"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert pool.quiet()
+        for _ in range(2):
+            nursery.start_soon(forget, pool, check("one", "one"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert not pool.quiet()
+        played[0].answer(*await played[0].given())
+        await trio.testing.wait_all_tasks_blocked()
+        assert not pool.quiet()  # the third one is there now
+    assert HashThreads().quiet()

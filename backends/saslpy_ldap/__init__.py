@@ -15,6 +15,8 @@ from .places import Server
 from .templates import BindName, Filter
 
 if TYPE_CHECKING:
+    from saslpy.settings import BackendOptions
+
     from .store import LdapStore
     from .verifier import DirectBind, SearchThenBind
 
@@ -39,7 +41,8 @@ class Config:
     ``on_reference``: "defer" where nothing is found but a reference to another server (it is never followed), or "ignore".
 
     **Stored passwords.** With ``password_attribute`` ("userPassword") they are read instead of a bind, so that CRAM-MD5 and
-    SCRAM work; what has no ``{SCHEME}`` is of the backend's ``default_scheme`` (RFC 4519 says: "PLAIN").
+    SCRAM work; what has no ``{SCHEME}`` is of the backend's ``default_scheme`` (RFC 4519 says: "PLAIN"). With ``upgrade``,
+    ``bind_dn`` must be allowed to write them, and the directory must know the scheme.
 
     **Bind alone.** ``user_dn`` instead of a filter: "uid={local},ou=people,dc=example,dc=com", or Active Directory's
     "{local}@corp.example.com", "{login}", "CORP\\\\{local}". The login is the canonical name, so name its ``domains``.
@@ -89,6 +92,10 @@ class Config:
         for name, value in derived.items():
             object.__setattr__(self, name, value)
 
+    def faults(self, options: BackendOptions) -> Iterator[tuple[str, str]]:
+        """Upgrades that cannot be."""
+        return rules.upgrade_faults(self, options.upgrades)
+
 
 @contextmanager
 def open_backend(config: Config) -> Iterator[SearchThenBind | DirectBind | LdapStore]:
@@ -109,4 +116,4 @@ def open_backend(config: Config) -> Iterator[SearchThenBind | DirectBind | LdapS
         directory.close()
 
 
-plugin = Plugin(Config, open_backend, extra="ldap", driver="ldap3")
+plugin = Plugin(Config, open_backend, extra="ldap", driver="ldap3", upgrades="one")

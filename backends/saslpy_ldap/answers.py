@@ -11,6 +11,8 @@ from . import ber
 SUCCESS = 0
 SIZE_LIMIT_EXCEEDED = 4
 REFERRAL = 10
+NO_SUCH_ATTRIBUTE = 16
+NO_SUCH_OBJECT = 32
 BUSY = 51
 UNAVAILABLE = 52
 INVALID_CREDENTIALS = 49
@@ -29,6 +31,7 @@ NAMES = {
     16: "noSuchAttribute",
     18: "inappropriateMatching",
     19: "constraintViolation",
+    20: "attributeOrValueExists",
     21: "invalidAttributeSyntax",
     32: "noSuchObject",
     34: "invalidDNSyntax",
@@ -39,9 +42,10 @@ NAMES = {
     52: "unavailable",
     53: "unwillingToPerform",
     54: "loopDetect",
+    65: "objectClassViolation",
     80: "other",
 }
-"""The result codes that a bind or a search may end with (RFC 4511, appendix A)."""
+"""The result codes that a bind, a search or a change may end with (RFC 4511, appendix A)."""
 
 
 class Fault(Exception):
@@ -113,6 +117,16 @@ class Question:
     limit: int
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Values of an attribute that make room for others; all of it in one step, or nothing (RFC 4511, 4.6)."""
+
+    dn: str
+    attribute: str
+    old: tuple[bytes, ...] = field(repr=False)
+    new: tuple[bytes, ...] = field(repr=False)
+
+
 class Session(Protocol):
     """One connection, of either driver. ``until`` is a time of ``monotonic``: no wait lasts longer.
 
@@ -124,6 +138,9 @@ class Session(Protocol):
 
     def search(self, question: Question, until: float) -> Found:
         """A search; what it ends with is in the result."""
+
+    def modify(self, change: Change, until: float) -> Result:
+        """A change; what it ends with is the result."""
 
     def quiet(self) -> bool:
         """Whether an idle connection still stands: nothing came in that nobody asked for, no end either."""

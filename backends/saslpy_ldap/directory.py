@@ -7,7 +7,19 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 from . import with_ldap3, with_libldap
-from .answers import SIZE_LIMIT_EXCEEDED, SUCCESS, Failed, Fault, Found, Question, Result, Session
+from .answers import (
+    NO_SUCH_ATTRIBUTE,
+    NO_SUCH_OBJECT,
+    SIZE_LIMIT_EXCEEDED,
+    SUCCESS,
+    Change,
+    Failed,
+    Fault,
+    Found,
+    Question,
+    Result,
+    Session,
+)
 from .dial import Wire, dial, tls_context
 from .places import Server
 from .pool import Limits, NoAnswer, Pool, Servers
@@ -55,6 +67,11 @@ class Directory:
     def search_at(self, server: Server, question: Question, until: float) -> Found:
         """As ``search``, on one server."""
         return self._searching.run_at(server, lambda session, end: _checked(session.search(question, end)), until)
+
+    def modify(self, change: Change, until: float) -> bool:
+        """Change something with the service account. False: the old values, or the entry, are not there any more."""
+        result = self._searching.run(lambda session, end: _tried(session.modify(change, end)), until)
+        return result.code == SUCCESS
 
     def bind(self, name: str, password: bytes, until: float) -> Result:
         """Bind as a user. The result is a yes or a no; everything else is ``NoAnswer``."""
@@ -111,6 +128,13 @@ def _checked(found: Found) -> Found:
     if found.result.code not in (SUCCESS, SIZE_LIMIT_EXCEEDED):
         raise Failed("search", found.result)
     return found
+
+
+def _tried(result: Result) -> Result:
+    # asked twice where the first answer was lost, the second one says that the old value is gone
+    if result.code not in (SUCCESS, NO_SUCH_ATTRIBUTE, NO_SUCH_OBJECT):
+        raise Failed("modify", result)
+    return result
 
 
 def _decided(result: Result) -> Result:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,6 +31,13 @@ SEARCH_KEYS = (
     "bind_password_file",
 )
 """Those that mean nothing without a search."""
+
+DIRECTORY_NAMES: Mapping[str, str] = {
+    **dict.fromkeys(("ARGON2ID", "ARGON2I"), "ARGON2"),
+    **dict.fromkeys(("YESCRYPT", "BLF-CRYPT", "SHA512-CRYPT", "SHA256-CRYPT", "CRYPT"), "CRYPT"),
+    **{name: name for name in ("SSHA512", "SSHA256", "SSHA")},
+}
+"""Schemes that a directory may know, by the names that it knows them by: slapd with its modules argon2 and pw-sha2."""
 
 
 def servers(config: Config) -> tuple[Server, ...]:
@@ -84,6 +91,17 @@ def check_credentials(config: Config) -> None:
         raise ValueError("bind_dn: is missing; the password is for nobody")
     if not config.bind_dn.isprintable():
         raise ValueError("bind_dn: holds a control character")
+
+
+def upgrade_faults(config: Config, wanted: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Why an upgrade to these schemes cannot be."""
+    if wanted and not config.password_attribute:
+        yield "upgrade", "needs password_attribute: where the directory checks passwords, what is stored is not seen"
+    elif wanted and not config.bind_dn:
+        yield "upgrade", "needs bind_dn: nobody may write without a name"
+    for name in wanted:
+        if name not in DIRECTORY_NAMES:
+            yield "upgrade", f"no directory knows {name}; there are {', '.join(DIRECTORY_NAMES)}"
 
 
 def check_driver(config: Config) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from saslpy.model import Account, Login
 
-from .answers import Fault
+from .answers import Change, Fault
 from .directory import Directory
 from .finding import Finder
+from .rules import DIRECTORY_NAMES
 from .verifier import askable
 
 if TYPE_CHECKING:
@@ -33,6 +35,16 @@ class LdapStore:
             return None
         return person.account if person.member else replace(person.account, disabled=True)
 
+    def replace_secrets(self, login: Login, old: Sequence[str], new: Sequence[str]) -> bool:
+        """Better secrets in the place of these, if the directory still has them. Raises ``Fault``."""
+        until = self._directory.until()
+        person = self._finder.find(login, until) if askable(login, self._config.domains) else None
+        if person is None or not old or not set(old) <= set(person.account.secrets):
+            return False
+        gone = tuple(secret.encode() for secret in old if secret not in new)
+        made = tuple(_spelt(secret).encode() for secret in new if secret not in old)
+        return self._directory.modify(Change(person.dn, self._config.password_attribute, gone, made), until)
+
     def sample(self) -> str | None:
         """Any stored password."""
         return self._finder.sample(self._directory.until())
@@ -43,3 +55,9 @@ class LdapStore:
         if self.sample() is None:
             raise Fault(f"no entry below base shows {self._config.password_attribute}: may bind_dn read it?")
         return f"{told}, stored passwords can be read"
+
+
+def _spelt(secret: str) -> str:
+    """A new secret with the name of its scheme as directories know it."""
+    name, _, data = secret.removeprefix("{").partition("}")
+    return f"{{{DIRECTORY_NAMES[name]}}}{data}"

@@ -13,15 +13,17 @@ from typing import Any
 with warnings.catch_warnings():
     # it uses names that pyasn1 has renamed
     warnings.simplefilter("ignore", DeprecationWarning)
+    from ldap3 import MODIFY_ADD, MODIFY_DELETE
     from ldap3.operation.bind import bind_operation
+    from ldap3.operation.modify import modify_operation
     from ldap3.operation.search import search_operation
     from ldap3.protocol.convert import build_controls_list
     from ldap3.protocol.rfc4511 import LDAPMessage, MessageID, ProtocolOp, UnbindRequest
     from ldap3.utils.asn1 import encode
 
 from . import ber
-from .answers import POLICY, Entry, Found, Question, Result, entry_of, refuse_empty, result_of
-from .dial import BIND_ANSWERS, SEARCH_ANSWERS, SEARCH_DONE, SEARCH_REFERENCE, Wire, left, reading
+from .answers import POLICY, Change, Entry, Found, Question, Result, entry_of, refuse_empty, result_of
+from .dial import BIND_ANSWERS, MODIFY_ANSWERS, SEARCH_ANSWERS, SEARCH_DONE, SEARCH_REFERENCE, Wire, left, reading
 
 NAME = "ldap3"
 GOODBYE_SECONDS = 0.05
@@ -56,6 +58,15 @@ class Ldap3Session:
                     references += [url.decode("utf-8", "replace") for _, url in ber.items(message.operation)]
                 elif len(entries) <= question.limit:
                     entries.append(entry_of(message.operation))
+
+    def modify(self, change: Change, until: float) -> Result:
+        """A change of one attribute."""
+        steps = [(MODIFY_DELETE, change.old), (MODIFY_ADD, change.new)]
+        changes = {change.attribute: [(step, list(values)) for step, values in steps if values]}
+        self._send("modifyRequest", modify_operation(change.dn, changes, auto_encode=False), until)
+        message = self._wire.answer(self._number, MODIFY_ANSWERS, until)
+        with reading():
+            return result_of(message.operation)
 
     def quiet(self) -> bool:
         """Whether nothing came in since the last answer."""

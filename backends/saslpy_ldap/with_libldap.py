@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import Any
 
-from .answers import POLICY, Entry, Fault, Found, Lost, Question, Result, policy_error, refuse_empty
-from .dial import BIND_ANSWERS, SEARCH_ANSWERS, Wire, left
+from .answers import POLICY, Change, Entry, Fault, Found, Lost, Question, Result, policy_error, refuse_empty
+from .dial import BIND_ANSWERS, MODIFY_ANSWERS, SEARCH_ANSWERS, Wire, left
 
 try:
     import ldap
@@ -86,6 +86,19 @@ class LibldapSession:
             if kind == ldap.RES_SEARCH_RESULT:
                 result = Result(0)
         return Found(tuple(entries), result, tuple(references))
+
+    def modify(self, change: Change, until: float) -> Result:
+        """A change of one attribute."""
+        steps = [(ldap.MOD_DELETE, change.old), (ldap.MOD_ADD, change.new)]
+        with _faults():
+            number = self._library.modify_ext(
+                change.dn, [(step, change.attribute, list(values)) for step, values in steps if values]
+            )
+        try:
+            self._answer(number, MODIFY_ANSWERS, until)
+        except ldap.LDAPError as error:
+            return _result(error)
+        return Result(0)
 
     def quiet(self) -> bool:
         """Whether nothing came in since the last answer."""

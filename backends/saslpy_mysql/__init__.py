@@ -13,9 +13,12 @@ from saslpy.config import check_number
 
 from .queries import check_columns, check_query, check_table, check_where
 from .servers import Server, server_of
+from .updates import check_update, update_of
 
 if TYPE_CHECKING:
-    from .store import MysqlStore
+    from saslpy.settings import BackendOptions
+
+    from .rewriting import RewritingStore
 
 DEFAULT_SOCKET = Path("/run/mysqld/mysqld.sock")
 
@@ -39,6 +42,10 @@ class Config:
     without it the account has whatever name was typed; and no parameter may be a pattern (LIKE, REGEXP), or ``j_e`` would
     be ``joe``.
 
+    With ``upgrade``, the user of the database must be allowed to UPDATE the password. ``update`` is the statement, needed
+    with ``query`` alone: with ``%(password)s``, the new stored password, ``%(old)s``, which it must compare with what is
+    stored, and the parameters of ``query``, made of the account's own name.
+
     ``tls``: true checks the server's certificate and name (against ``ca_file``, or the system's authorities); unset means
     yes for every host but loopback. ``pool_size`` connections at most; ``query_timeout`` is how long to wait for an
     answer, in seconds.
@@ -55,6 +62,7 @@ class Config:
     columns: dict[str, str] = field(default_factory=dict)
     where: str = ""
     query: str = ""
+    update: str = ""
     mail_base: str = "/var/vmail"
     tls: bool | None = None
     ca_file: Path | None = None
@@ -77,6 +85,13 @@ class Config:
         if not self.hosts:
             return (Server(socket=str(self.socket or DEFAULT_SOCKET)),)
         return tuple(server_of(host, self.tls) for host in self.hosts)
+
+    def faults(self, options: BackendOptions) -> Iterator[tuple[str, str]]:
+        """An upgrade that nobody knows how to write, or a statement that nobody runs."""
+        if options.upgrades and not update_of(self):
+            yield "upgrade", "needs update: the statement that stores the new password"
+        if self.update and not options.upgrades:
+            yield "update", "is never run without upgrade"
 
     def _check_place(self) -> None:
         if self.hosts and self.socket is not None:
@@ -108,6 +123,8 @@ class Config:
             check_where(self.where)
         if self.query:
             check_query(self.query)
+        if self.update:
+            check_update(self.update)
         if not self.mail_base.startswith("/"):
             raise ValueError("mail_base: must be an absolute path")
 
@@ -143,15 +160,15 @@ def _certificates(path: Path) -> str:
 
 
 @contextmanager
-def open_store(config: Config) -> Iterator[MysqlStore]:
+def open_store(config: Config) -> Iterator[RewritingStore]:
     """The store. Nothing is connected before the first question, so a database that is down is no failing start."""
-    from .store import MysqlStore
+    from .rewriting import RewritingStore
 
-    store = MysqlStore(config)
+    store = RewritingStore(config)
     try:
         yield store
     finally:
         store.close()
 
 
-plugin = Plugin(Config, open_store, extra="mysql", driver="pymysql")
+plugin = Plugin(Config, open_store, extra="mysql", driver="pymysql", upgrades="one")

@@ -1,9 +1,9 @@
 """Connections that are kept: few, the one used last is used first, and none that is known to be dead.
 
-Every question is a SELECT, so it may be asked again on a new connection where an old one turns out to be dead. It is not
-asked again where the server was too slow: that would double the load of a server that has too much already. A server
-that fails is left alone for some seconds as long as another one answers; where none does, all are tried at once, so that
-logins work again as soon as any server does.
+Every question is a SELECT, or an UPDATE that compares first, so it may be asked again on a new connection where an old
+one turns out to be dead. It is not asked again where the server was too slow: that would double the load of a server that
+has too much already. A server that fails is left alone for some seconds as long as another one answers; where none does,
+all are tried at once, so that logins work again as soon as any server does.
 """
 
 from __future__ import annotations

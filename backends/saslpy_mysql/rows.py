@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -32,20 +32,15 @@ class BadRow(ValueError):
 def account_of(row: Row, login: str, base: str = "") -> Account:
     """The account in a row. ``base`` is the folder that relative paths are in. Raises ``BadRow``."""
     password = text(row, "password")
+    # most tables have few of these columns, and every login comes through here
+    rest = {name: read(row, base) for name, read in READERS.items() if row.get(name) is not None}
+    denied_by = [key for key in DENIED_SERVICES if row.get(key) is not None and _is_set(row, key)]
     return Account(
         login=canonical(row) or login,
         secrets=(password,) if password else (),
-        uid=_id(row, "uid"),
-        gid=_id(row, "gid"),
-        home=_path(row, "home", base),
-        maildir=_path(row, "maildir", base),
-        quota=_quota(row),
-        name=text(row, "name") or None,
-        options=pairs(text(row, "options")),
         disabled=_disabled(row),
-        expired=_is_set(row, "expired"),
-        allow_nets=listed(text(row, "allow_nets")),
-        deny_services=tuple(s for key, names in DENIED_SERVICES.items() if _is_set(row, key) for s in names),
+        deny_services=tuple(name for key in denied_by for name in DENIED_SERVICES[key]),
+        **rest,
     )
 
 
@@ -64,7 +59,8 @@ def same_as(name: str) -> tuple[bytes, str]:
     nothing between A and Z, and in the domain, which the core has in lower case; nor do trailing blanks, with which the
     core asks for nobody.
     """
-    local, at, domain = unicodedata.normalize("NFC", name.rstrip(" ")).rpartition("@")
+    composed = name if name.isascii() else unicodedata.normalize("NFC", name)
+    local, at, domain = composed.rstrip(" ").rpartition("@")
     if not at:
         local, domain = domain, ""
     return local.encode("utf-8", "surrogatepass").lower(), at + domain.lower()
@@ -73,6 +69,8 @@ def same_as(name: str) -> tuple[bytes, str]:
 def text(row: Row, key: str) -> str:
     """A value as text, "" for NULL. Raises ``BadRow``."""
     value = row.get(key)
+    if type(value) is str:
+        return value
     if value is None:
         return ""
     if isinstance(value, bytes):
@@ -128,3 +126,17 @@ def _is_set(row: Row, key: str) -> bool:
     if re.fullmatch(r"-?[0-9]+(?:\.[0-9]+)?", value):
         return float(value) != 0
     raise BadRow(f"the value of {key} is neither yes nor no")
+
+
+READERS: dict[str, Callable[[Row, str], Any]] = {
+    "uid": lambda row, _base: _id(row, "uid"),
+    "gid": lambda row, _base: _id(row, "gid"),
+    "home": lambda row, base: _path(row, "home", base),
+    "maildir": lambda row, base: _path(row, "maildir", base),
+    "quota": lambda row, _base: _quota(row),
+    "name": lambda row, _base: text(row, "name") or None,
+    "options": lambda row, _base: pairs(text(row, "options")),
+    "expired": lambda row, _base: _is_set(row, "expired"),
+    "allow_nets": lambda row, _base: listed(text(row, "allow_nets")),
+}
+"""The fields of an account that are read from a column of the same name, where it is not NULL."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeAlias
 
 from pymysql import err
@@ -178,8 +179,8 @@ class Tables:
         return [dict(zip(layout.fields, row, strict=True)) for row in rows]
 
     def _account(self, rows: Sequence[Row], login: Login) -> Account | None:
-        meant = same_as(_name(login))
-        rows = [row for row in rows if same_as(canonical(row)) == meant]
+        name = _name(login)
+        rows = [row for row in rows if (spelled := canonical(row)) == name or same_as(spelled) == same_as(name)]
         if len(rows) > 1:
             exact = [row for row in rows if canonical(row) == login.name]
             if len(exact) != 1:
@@ -199,7 +200,10 @@ class Found:
                 self.by_name[canonical(row)].append(row)
             except BadRow:
                 self._unreadable = True
-        self._spellings = {same_as(name) for name in self.by_name}
+
+    @cached_property
+    def _spellings(self) -> set[tuple[bytes, str]]:
+        return {same_as(name) for name in self.by_name}
 
     def doubtful(self, name: str) -> bool:
         """Whether only the server knows."""

@@ -38,4 +38,4 @@ def open_store(config: Config) -> Iterator[SqliteStore]:
         store.close()
 
 
-plugin = Plugin(Config, open_store, local=True)
+plugin = Plugin(Config, open_store, local=True, upgrades="several")

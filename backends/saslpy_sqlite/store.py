@@ -91,6 +91,20 @@ class SqliteStore:
             _put_secrets(connection, row[0], secrets)
             connection.execute("UPDATE users SET changed = CURRENT_TIMESTAMP WHERE id = ?", row)
 
+    def replace_secrets(self, login: Login, old: Sequence[str], new: Sequence[str]) -> bool:
+        """Better secrets in the place of these, if all of them are still there; ``changed`` stays, the password has."""
+        with self._writing() as connection:
+            user = _row(connection, login.name)
+            if user is None:
+                return False
+            stored = connection.execute("SELECT secret, rowid FROM secrets WHERE user = ?", user[:1]).fetchall()
+            rows = dict(stored)
+            if not old or not set(old) <= set(rows):
+                return False
+            connection.executemany("DELETE FROM secrets WHERE rowid = ?", [(rows[secret],) for secret in set(old)])
+            _put_secrets(connection, user[0], new)
+            return True
+
     def create(self) -> None:
         """An empty store, if there is none."""
         with self._writing(create=True):
@@ -126,8 +140,14 @@ def _answer(connection: sqlite3.Connection, name: str) -> Account | Exception | 
 
 
 def _found(connection: sqlite3.Connection, name: str) -> Account | None:
-    row = connection.execute(_BY_LOGIN, (name,)).fetchone() or connection.execute(_BY_ALIAS, (name,)).fetchone()
+    row = _row(connection, name)
     return _account(connection, row) if row else None
+
+
+def _row(connection: sqlite3.Connection, name: str) -> tuple[Any, ...] | None:
+    """The row of ``users`` of a login or an alias."""
+    queries = (_BY_LOGIN, _BY_ALIAS)
+    return next((row for query in queries if (row := connection.execute(query, (name,)).fetchone())), None)
 
 
 def _put_secrets(connection: sqlite3.Connection, user: int | None, secrets: Sequence[str]) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import ConfigError
-from .common import print_json, say, table, tell_faults
+from .common import Fault, as_daemon_user, print_json, say, table, tell_faults
 
 if TYPE_CHECKING:
+    from ..process.control import Control
     from ..settings import BackendSettings, Settings
 
 
@@ -38,9 +40,23 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             tell_faults(path, error.faults)
         return 1
-    findings = [Finding("configuration", "ok", str(path)), *_static(settings), *_tried(settings, arguments.offline)]
+    findings = [Finding("configuration", "ok", str(path)), *_static(settings)]
+    asked = [backend for backend in settings.backends.values() if backend.plugin.local or not arguments.offline]
+
+    def main(channel: socket.socket | None) -> int:
+        import trio
+
+        return _told([*findings, *trio.run(_try_all, asked, channel)], arguments.json)
+
+    try:
+        return as_daemon_user(settings, asked, main)
+    except Fault as fault:
+        return _told([*findings, Finding("daemon", "failed", str(fault))], arguments.json)
+
+
+def _told(findings: list[Finding], as_json: bool) -> int:
     failed = any(finding.state == "failed" for finding in findings)
-    if arguments.json:
+    if as_json:
         print_json({"ok": not failed, "findings": [asdict(finding) for finding in findings]})
     else:
         say(table([[f.what, f.state, f.detail + (f" ({f.ms:.0f} ms)" if f.ms else "")] for f in findings]))
@@ -57,43 +73,33 @@ def _static(settings: Settings) -> list[Finding]:
     ]
 
 
-def _tried(settings: Settings, offline: bool) -> list[Finding]:
+async def _try_all(backends: list[BackendSettings], channel: socket.socket | None) -> list[Finding]:
     import trio
 
-    from .common import Fault, become_daemon_user
-
-    asked = [backend for backend in settings.backends.values() if backend.plugin.local or not offline]
-    try:
-        become_daemon_user(settings, asked)
-    except Fault as fault:
-        return [Finding("daemon", "failed", str(fault))]
-    return trio.run(_try_all, asked)
-
-
-async def _try_all(backends: list[BackendSettings]) -> list[Finding]:
-    import trio
+    from ..process.control import Control
 
     findings: dict[str, Finding] = {}
 
-    async def one(backend: BackendSettings) -> None:
-        findings[backend.name] = await _try(backend)
+    async def one(backend: BackendSettings, control: Control | None) -> None:
+        findings[backend.name] = await _try(backend, control)
 
-    async with trio.open_nursery() as nursery:
+    async with Control.maybe(channel) as control, trio.open_nursery() as nursery:
         for backend in backends:
-            nursery.start_soon(one, backend)
+            nursery.start_soon(one, backend, control)
     return [findings[backend.name] for backend in backends]
 
 
-async def _try(settings: BackendSettings) -> Finding:
+async def _try(settings: BackendSettings, control: Control | None) -> Finding:
     """Open a backend and ask it something, with the eyes of the daemon's user."""
     from ..assemble import link
-    from ..guard import BackendFailed, describe
+    from ..guard import BackendFailed
     from ..health import Health
+    from ..texts import describe
 
     what = f"backend.{settings.name}"
     start = time.perf_counter()
     try:
-        async with link(settings, Health(None)) as opened:
+        async with link(settings, Health(None), control) as opened:
             try:
                 detail = await opened.backend.probe()
             except BackendFailed as failure:

@@ -6,12 +6,15 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import socket
+
     from ..privileges import Identity
     from ..settings import BackendSettings, Settings
 
@@ -138,6 +141,42 @@ def become_daemon_user(settings: Settings, backends: Iterable[BackendSettings], 
     from ..privileges import drop
 
     drop(who)
+
+
+def as_daemon_user(
+    settings: Settings, backends: Sequence[BackendSettings], main: Callable[[socket.socket | None], int]
+) -> int:
+    """The status of ``main``, run as the user that the daemon runs as. Raises ``Fault``.
+
+    Where a backend wants worker processes, ``main`` gets the channel to ask for them. Whatever is to be told is told by
+    ``main`` itself: it may run in a process of its own.
+    """
+    if not any(backend.plugin.isolated for backend in backends):
+        become_daemon_user(settings, backends)
+        return main(None)
+    who = daemon_user(settings.daemon.user, settings.daemon.group)
+    load_now(backends)
+    from ..assemble import roles_of
+    from ..observe.log import Log
+    from ..observe.sink import Sink
+    from ..process.once import run_once
+
+    sys.stdout.flush()
+    status: int = run_once(roles_of(backends), who, partial(_in_child, main), Log(Sink(2), level="error"))
+    return status
+
+
+def _in_child(main: Callable[[socket.socket | None], int], channel: socket.socket) -> int:
+    """The status of a command that ends without Python's own end."""
+    try:
+        return main(channel)
+    except NotWritten as fault:
+        if fault.args:
+            tell(f"cannot write the answer: {fault}")
+        return fault.status
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
 
 
 def daemon_user(user: str | None, group: str | None = None) -> Identity | None:

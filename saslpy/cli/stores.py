@@ -41,7 +41,7 @@ def with_backend(settings: BackendSettings, action: Callable[[Any], T | Awaitabl
     except (Fault, NoSuchUser, UserExists):
         raise
     except (Exception, SystemExit) as error:
-        from ..guard import describe
+        from ..texts import describe
 
         raise Unusable(f"backend.{settings.name} cannot be used: {describe(error)}") from None
 

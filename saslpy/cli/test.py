@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING
 from ..model import Accept, Origin, Reject, Verdict
 from .common import (
     Fault,
+    NotWritten,
     Unusable,
     Usage,
-    become_daemon_user,
+    as_daemon_user,
     password_from,
     print_json,
     say,
@@ -30,17 +32,24 @@ STATUS = {"accept": 0, "reject": 1, "defer": Unusable.status}
 def run(arguments: argparse.Namespace) -> int:
     """The verdict as exit status: 0 accepted, 1 rejected, 75 could not find out: whatever goes wrong is no "rejected"."""
     try:
-        result = _through_configuration(arguments) if arguments.via is None else _through_socket(arguments)
+        if arguments.via is None:
+            return _through_configuration(arguments)
+        return _show(_through_socket(arguments), arguments.json)
     except Usage as fault:
         tell(str(fault))
         return fault.status
     except Fault as fault:
         tell(str(fault))
         return Unusable.status
+    except NotWritten:
+        raise
     except Exception as error:  # of a plug-in's configuration, say
         tell(_described(error))
         return Unusable.status
-    if arguments.json:
+
+
+def _show(result: dict[str, object], as_json: bool) -> int:
+    if as_json:
         print_json(result)
     else:
         say(table([[key, str(value)] for key, value in result.items() if value not in ("", None)]))
@@ -64,22 +73,27 @@ def _through_socket(arguments: argparse.Namespace) -> dict[str, object]:
     return {"verdict": verdict, "reply": text, "socket": arguments.via, "ms": round(milliseconds, 1)}
 
 
-def _through_configuration(arguments: argparse.Namespace) -> dict[str, object]:
-    import trio
-
+def _through_configuration(arguments: argparse.Namespace) -> int:
     if arguments.protocol is not None:
         raise Usage("--protocol: says what the socket of --via speaks; leave it out, or add --via SOCKET")
     settings = settings_or_exit(arguments, Unusable.status)
     mechanism = _mechanism(arguments.mechanism, settings)
     password = password_from(arguments)
-    become_daemon_user(settings, settings.used_backends)
     origin = Origin("saslauthd", arguments.service, mechanism, arguments.client_ip)
-    try:
-        return _told(*trio.run(_verify, settings, arguments, password, origin))
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a plug-in may raise anything, SystemExit with status 1 too
-        raise Fault(_described(error)) from None
+
+    def main(channel: socket.socket | None) -> int:
+        import trio
+
+        try:
+            verdict, seconds = trio.run(_verify, settings, arguments, password, origin, channel)
+            return _show(_told(verdict, seconds), arguments.json)
+        except (KeyboardInterrupt, NotWritten):
+            raise
+        except BaseException as error:  # a plug-in may raise anything, SystemExit with status 1 too
+            tell(_described(error))
+            return Unusable.status
+
+    return as_daemon_user(settings, settings.used_backends, main)
 
 
 def _mechanism(given: str | None, settings: Settings) -> str:
@@ -90,21 +104,23 @@ def _mechanism(given: str | None, settings: Settings) -> str:
 
 
 def _described(error: BaseException) -> str:
-    from ..guard import describe
+    from ..texts import describe
 
     return f"could not find out: {describe(error)}"
 
 
 async def _verify(
-    settings: Settings, arguments: argparse.Namespace, password: str, origin: Origin
+    settings: Settings, arguments: argparse.Namespace, password: str, origin: Origin, channel: socket.socket | None
 ) -> tuple[Verdict, float]:
     from ..assemble import authenticator
     from ..observe.log import Log
     from ..observe.sink import Sink
+    from ..process.control import Control
 
     # a person waits here: no floor in time; and the verdict is printed, so no audit line
     settings = replace(settings, auth=replace(settings.auth, min_seconds=0.0))
-    async with authenticator(settings, Log(Sink(2), level="warning", audits=False)) as door:
+    log = Log(Sink(2), level="warning", audits=False)
+    async with Control.maybe(channel) as control, authenticator(settings, log, control) as door:
         start = time.perf_counter()
         verdict = await door.verify(arguments.login, arguments.realm, password, origin)
         return verdict, time.perf_counter() - start

@@ -25,6 +25,15 @@ def check(stored: Sequence[Stored], password: bytes, login: bytes) -> bool:
     return any(results)
 
 
+def matching(stored: Sequence[Stored], password: bytes, login: bytes) -> tuple[list[bytes], list[int]]:
+    """The bytes that are tried for a password, and for each secret the place of those that are right, -1 for none."""
+    tries = list(candidates(_text(password)))
+    secrets = [parse(_text(text), default) for text, default in stored]
+    name = _text(login)
+    right = [[place for place, attempt in enumerate(tries) if secret.check(attempt, name)] for secret in secrets]
+    return tries, [places[0] if places else -1 for places in right]
+
+
 def make(scheme: str, password: bytes, login: bytes, costs: Mapping[str, int]) -> str:
     """A new stored secret. Raises ``ValueError`` like ``schemes.make``."""
     return schemes.make(scheme, _text(password), _text(login), **costs)
@@ -34,5 +43,5 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogatepass")
 
 
-TASKS: dict[str, Callable[..., Any]] = {"check": check, "make": make}
+TASKS: dict[str, Callable[..., Any]] = {"check": check, "matching": matching, "make": make}
 """All that may be asked, by name."""

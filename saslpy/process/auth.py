@@ -12,7 +12,6 @@ import trio
 
 from .. import assemble
 from ..authenticator import Authenticator, Rules
-from ..guard import describe
 from ..observe.log import Log
 from ..plugins import PluginError
 from ..servers.accepting import AcceptLoop, Server
@@ -20,6 +19,7 @@ from ..servers.control import ControlServer
 from ..servers.control import place as place_of_control
 from ..servers.sockets import Place
 from ..settings import Settings
+from ..texts import describe
 from .control import Control, Message
 from .handover import unpacked
 from .status import status
@@ -119,6 +119,8 @@ class Auth:
             await retire.wait()
             while rules.pending:  # noqa: ASYNC110 (at a reload only, within the deadline of a request)
                 await trio.sleep(0.02)
+            if rules.upgrades is not None:
+                await rules.upgrades.finished()
             self._rules.remove(rules)
 
     def _listen(self, settings: Settings, sockets: Sockets, door: Authenticator) -> None:
@@ -179,8 +181,15 @@ class Auth:
         with trio.move_on_after(self._settings.daemon.drain_seconds) as scope:
             while self._pending:  # noqa: ASYNC110 (once in a process's life)
                 await trio.sleep(0.01)
-        if scope.cancelled_caught:
+            await self._finish_upgrades()
+        if scope.cancelled_caught and self._pending:
             self._log.warning("drain-cut-short", pending=self._pending)
+
+    async def _finish_upgrades(self) -> None:
+        """What the last logins have left to be hashed anew; whatever has no time is done at the next login."""
+        for rules in list(self._rules):
+            if rules.upgrades is not None:
+                await rules.upgrades.finished()
 
     @property
     def _pending(self) -> int:

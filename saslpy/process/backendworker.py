@@ -11,8 +11,8 @@ import socket
 from contextlib import AbstractContextManager
 from typing import Any
 
-from ..guard import describe
 from ..settings import BackendSettings
+from ..texts import describe
 from . import questions, wire
 from .questions import METHODS, Question
 
@@ -29,7 +29,7 @@ def serve(settings: BackendSettings, channel: socket.socket) -> None:
                 channel.send(_answer(backend, questions.read_question(packet)))
     except (BrokenPipeError, ConnectionResetError):
         return  # the auth process has given up on us
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         channel.send(wire.encode(["cannot", describe(error)]))
         raise
 
@@ -46,7 +46,7 @@ def abilities(backend: Any) -> list[str]:
 def _answer(backend: Any, asked: Question) -> bytes:
     try:
         return questions.answer(_call(backend, asked))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = describe(error)
         password = asked.password.decode("utf-8", "surrogateescape")
         return questions.raised(text.replace(password, "…") if password else text)
@@ -65,3 +65,5 @@ def _call(backend: Any, asked: Question) -> Any:
             return backend.verify(login, asked.password.decode("utf-8", "surrogateescape"))
         case "set_secrets":
             return backend.set_secrets(login.name, asked.secrets)
+        case "replace_secrets":
+            return backend.replace_secrets(login, asked.old, asked.secrets)

@@ -70,8 +70,11 @@ class Child:
                 os.kill(pid, signal.SIGKILL)
 
 
-def fork(role: str, who: Identity | None, prepare: Callable[[], None], main: Callable[[], None], log: Log) -> Child:
-    """A child that runs ``main`` as ``who`` (None: as we are) and ends. ``prepare`` closes what it must not hold."""
+def fork(role: str, who: Identity | None, prepare: Callable[[], None], main: Callable[[], int], log: Log) -> Child:
+    """A child that runs ``main`` as ``who`` (None: as we are) and ends with its status.
+
+    ``prepare`` closes what it must not hold, and may change what is done about signals: they are ignored.
+    """
     gc.freeze()  # what is there now is not looked at by the child's collector, so its pages stay shared
     parent = os.getpid()
     pid = os.fork()
@@ -86,8 +89,7 @@ def fork(role: str, who: Identity | None, prepare: Callable[[], None], main: Cal
             drop(who)
         no_core_dumps()
         _end_with_parent(parent, comm(role))
-        main()
-        code = 0
+        code = main()
     except BaseException as error:  # nothing of the parent's stack may run in the child
         with suppress(BaseException):
             told = error

@@ -49,6 +49,16 @@ class Control:
             yield control
             nursery.cancel_scope.cancel()
 
+    @classmethod
+    @asynccontextmanager
+    async def maybe(cls, channel: socket.socket | None) -> AsyncIterator[Control | None]:
+        """The same, or None where there is no channel."""
+        if channel is None:
+            yield None
+            return
+        async with cls.over(channel) as control:
+            yield control
+
     def ready(self) -> None:
         """Tell that everything answers."""
         self._send(["ready"])

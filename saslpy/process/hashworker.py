@@ -6,6 +6,7 @@ MD5-CRYPT; but no result waits for longer than ``REPORT_AFTER``.
 
 from __future__ import annotations
 
+import os
 import socket
 from time import perf_counter
 from typing import Any
@@ -16,12 +17,19 @@ from . import wire
 REPORT_AFTER = 0.003
 """Seconds that a result may wait for others of its packet."""
 
+NICE = 2
+"""How much more willingly than the auth process it gives up its core (nice(2))."""
+
 DONE, NO_MEMORY, FAULT = range(3)
 """How a question ended: with its result; undecided; undecided by a fault of ours, whose type is told."""
 
 
 def serve(channel: socket.socket) -> None:
-    """Answer until the other end is closed. A packet is a list of ``[number, task, args]``."""
+    """Answer until the other end is closed. A packet is a list of ``[number, task, args]``.
+
+    The auth process goes first: while it waits for a core, everybody waits.
+    """
+    os.nice(NICE)
     while packet := channel.recv(wire.MAX_PACKET):
         _work_off(channel, wire.decode(packet))
 

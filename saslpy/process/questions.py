@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from ..accounts import fault_in
 from ..model import Account, Login, Origin, Refusal
 
-Method = Literal["lookup", "verify", "sample", "probe", "set_secrets"]
-METHODS: tuple[Method, ...] = ("lookup", "verify", "sample", "probe", "set_secrets")
+Method = Literal["lookup", "verify", "sample", "probe", "set_secrets", "replace_secrets"]
+METHODS: tuple[Method, ...] = ("lookup", "verify", "sample", "probe", "set_secrets", "replace_secrets")
 
 
 class Question(msgspec.Struct, array_like=True):
@@ -20,18 +21,20 @@ class Question(msgspec.Struct, array_like=True):
     login: Login | None = None
     password: bytes = b""
     secrets: tuple[str, ...] = ()
+    old: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Question({self.method!r})"
 
 
 class Answer(msgspec.Struct, array_like=True):
-    """What came of it: an account, a refusal, a text, or nothing of these; or what was raised, in words."""
+    """What came of it: an account, a refusal, a text, a yes, or nothing of these; or what was raised, in words."""
 
     account: Account | None = None
     refusal: Refusal | None = None
     text: str | None = None
     raised: str | None = None
+    yes: bool = False
 
     def __repr__(self) -> str:
         return "Answer(…)"
@@ -41,9 +44,15 @@ _questions = msgspec.msgpack.Decoder(Question)
 _answers = msgspec.msgpack.Decoder(Answer)
 
 
-def question(method: Method, login: Login | None = None, password: str = "", secrets: tuple[str, ...] = ()) -> bytes:
+def question(
+    method: Method,
+    login: Login | None = None,
+    password: str = "",
+    secrets: tuple[str, ...] = (),
+    old: tuple[str, ...] = (),
+) -> bytes:
     """A packet. Raises ``UnicodeError`` for a name that is no text, which no policy lets through."""
-    asked = Question(method, login, password.encode("utf-8", "surrogateescape"), secrets)
+    asked = Question(method, login, password.encode("utf-8", "surrogateescape"), secrets, old)
     try:
         return msgspec.msgpack.encode(asked)
     except UnicodeEncodeError:  # in what the caller says of itself: the name has passed the policy
@@ -72,9 +81,13 @@ def read_question(packet: bytes) -> Question:
 def answer(value: Any) -> bytes:
     """A packet with what a backend's method returned. Raises ``TypeError`` when that is nothing of its contract."""
     match value:
-        case None:
+        case None | False:
             return msgspec.msgpack.encode(Answer())
+        case True:
+            return msgspec.msgpack.encode(Answer(yes=True))
         case Account():
+            if (fault := fault_in(value)) is not None:
+                raise TypeError(f"the backend answered an account whose {fault}")
             return msgspec.msgpack.encode(Answer(account=value))
         case Refusal():
             return msgspec.msgpack.encode(Answer(refusal=value))

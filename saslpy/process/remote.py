@@ -65,6 +65,7 @@ class Remote:
             "sample": self._sample,
             "probe": self._probe,
             "set_secrets": self._set_secrets,
+            "replace_secrets": self._replace_secrets,
         }
         for name in can:
             setattr(self, name, own[name])
@@ -107,13 +108,21 @@ class Remote:
     async def _set_secrets(self, login: str, secrets: Sequence[str]) -> None:
         await self._ask("set_secrets", Login.of(login), "", tuple(secrets))
 
+    async def _replace_secrets(self, login: Login, old: Sequence[str], new: Sequence[str]) -> bool:
+        return (await self._ask("replace_secrets", login, "", tuple(new), tuple(old))).yes
+
     async def _ask(
-        self, method: Method, login: Login | None = None, password: str = "", secrets: tuple[str, ...] = ()
+        self,
+        method: Method,
+        login: Login | None = None,
+        password: str = "",
+        secrets: tuple[str, ...] = (),
+        old: tuple[str, ...] = (),
     ) -> Answer:
         """One question to an idle worker, or to a new one. The caller's deadline ends the worker that is at it."""
         if self._limiter.statistics().tasks_waiting >= MAX_WAITING:
             raise BackendFailed(Reason.OVERLOAD, "too many questions wait for its workers")
-        packet = questions.question(method, login, password, secrets)
+        packet = questions.question(method, login, password, secrets, old)
         async with self._limiter:
             worker = self._take() or (await self._begin())[0]
             answer = await self._exchange(worker, packet)

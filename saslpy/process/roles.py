@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-Main: TypeAlias = Callable[[socket.socket], None]
+Main: TypeAlias = Callable[[socket.socket], int | None]
 """Serves one channel until its other end is closed."""
 
 

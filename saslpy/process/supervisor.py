@@ -51,7 +51,11 @@ class Plan(Protocol):
     def drain_seconds(self) -> float:
         """How long requests under way may take at the end."""
 
-    def auth(self, channel: socket.socket) -> None:
+    @property
+    def once(self) -> bool:
+        """Whether the auth process is a command, which ends by itself with a status of its own."""
+
+    def auth(self, channel: socket.socket) -> int:
         """The auth process, from its start to its end."""
 
     def close(self) -> None:
@@ -92,7 +96,7 @@ class Supervisor:
         self._status: int | None = None
 
     def run(self) -> int:
-        """0 when told to stop, 1 when the auth process could not even start."""
+        """0 when told to stop, 1 when the auth process could not even start; a command's own status."""
         with self._signals(), self._selector:
             self._start_auth()
             try:
@@ -193,6 +197,9 @@ class Supervisor:
         def prepare() -> None:
             self._leave()
             ours.close()
+            if plan.once:
+                for number in HANDLED:
+                    signal.signal(number, signal.SIG_DFL)
 
         self._auth = self._fork(AUTH, self._who, prepare, lambda: plan.auth(theirs))
         theirs.close()
@@ -200,7 +207,7 @@ class Supervisor:
         self._channel = ours
         self._selector.register(ours, selectors.EVENT_READ, self._asked)
 
-    def _fork(self, role: str, who: Identity | None, prepare: Callable[[], None], main: Callable[[], None]) -> Child:
+    def _fork(self, role: str, who: Identity | None, prepare: Callable[[], None], main: Callable[[], int]) -> Child:
         child = fork(role, who, prepare, main, self._log)
         self._children[child.pid] = child
         return child
@@ -264,7 +271,7 @@ class Supervisor:
         ours, theirs = wire.pair()
         with ours, theirs:
             child = self._fork(
-                name, None if role.privileged else self._who, self._prepare(ours), lambda: role.main(theirs)
+                name, None if role.privileged else self._who, self._prepare(ours), lambda: role.main(theirs) or 0
             )
             self._tell(["started", number, child.pid], [ours.fileno()])
 
@@ -319,6 +326,11 @@ class Supervisor:
                 self._ended(child, os.waitstatus_to_exitcode(status))
 
     def _ended(self, child: Child, code: int) -> None:
+        if self._plan.once and child is self._auth:
+            self._auth = None
+            self._forget_channel()
+            self._status = code if code >= 0 else 128 - code
+            return
         stopping = self._stop_at is not None
         if code != 0 and not child.wanted_dead and not stopping:
             how = f"signal {-code}" if code < 0 else f"status {code}"

@@ -44,7 +44,7 @@ async def linger(connection: socket.socket) -> None:
         with trio.move_on_after(LINGER):
             while left > 0:
                 await trio.lowlevel.wait_readable(connection)
-                data = connection.recv(65_536)
+                data = connection.recv(65_536, socket.MSG_DONTWAIT)
                 if not data:
                     return
                 left -= len(data)

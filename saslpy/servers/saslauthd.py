@@ -58,7 +58,7 @@ class MuxConnection:
     def receive(self) -> bool:
         """Take what the socket has; False at the end of the stream. Raises ``OSError``."""
         try:
-            data = self.socket.recv(RECEIVE)
+            data = self.socket.recv(RECEIVE, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return True
         try:
@@ -134,7 +134,7 @@ def _send(connection: socket.socket, reply: bytes) -> None:
     """A reply of a few bytes always fits into a fresh socket's buffer; a caller that has gone does not matter."""
     if reply:
         try:
-            connection.send(reply)
+            connection.send(reply, socket.MSG_DONTWAIT)
         except OSError:
             return
 

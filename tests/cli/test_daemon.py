@@ -23,9 +23,7 @@ def place() -> Iterator[Path]:
 
 
 def configuration(place: Path, backends: str = USERS, **more: str) -> Path:
-    path = configured(place, backends, **more)
-    path.write_text(path.read_text().replace("[daemon]\n", '[daemon]\nrun_dir = "run"\n'))
-    return path
+    return configured(place, backends, **more)
 
 
 def test_a_daemon_that_works(place: Path) -> None:

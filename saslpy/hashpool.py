@@ -25,8 +25,21 @@ from .process.link import Link, WorkerEnded
 MAX_WAITING = 1024
 """Jobs in the queue before a further one is refused."""
 
-AHEAD = 0.006
+AHEAD = 0.004
 """Seconds of work that a process is given ahead: enough not to idle, little enough that nobody waits behind it."""
+
+PATIENCE = (0.002, 0.010)
+"""Seconds that results may wait for others, least and most, for as long as more work waits than that by far.
+
+A process that reports each result on its own wakes the event loop for each, and at 64 logins at a time the loop then
+took a third of the machine. It is given that much more ahead.
+"""
+
+UNKNOWN = AHEAD + PATIENCE[1]
+"""Seconds that a kind is taken to need before the first of it was seen: its process gets nothing else meanwhile."""
+
+BY_FAR = 6
+"""How many times as long the waiting jobs must take."""
 
 MAX_JOBS = 64
 """Jobs at one process."""
@@ -69,10 +82,9 @@ class _Seat:
         self.size = 0  # bytes
         self.heard = 0.0  # when it last told something, or got work after it had none
 
-    @property
-    def free(self) -> bool:
-        """Whether it should be given more."""
-        return self.load < AHEAD and len(self.jobs) < MAX_JOBS and self.size < MAX_SIZE
+    def takes(self, ahead: float) -> bool:
+        """Whether it should be given more, to have that many seconds of work ahead."""
+        return self.load < ahead and len(self.jobs) < MAX_JOBS and self.size < MAX_SIZE
 
     def take(self, number: int, job: _Job) -> None:
         """One more job."""
@@ -163,18 +175,26 @@ class HashPool:
 
     def _dispatch(self) -> None:
         packets: dict[_Seat, list[tuple[int, str, Any]]] = {}
-        while (seat := self._freest()) is not None and (job := self._pick()) is not None:
+        patience = self._patience()
+        while (seat := self._freest(AHEAD + patience)) is not None and (job := self._pick()) is not None:
             self._number += 1
-            job.cost = self._costs.get(job.task.kind, AHEAD)
+            job.cost = self._costs.get(job.task.kind, UNKNOWN)
             seat.take(self._number, job)
             packets.setdefault(seat, []).append((self._number, job.task.name, job.task.args))
         for seat, packet in packets.items():
-            self._send(seat, wire.encode(packet))
+            self._send(seat, wire.encode((patience, packet)))
 
-    def _freest(self) -> _Seat | None:
+    def _patience(self) -> float:
+        """How long results may wait for others: little of what the jobs in the queue wait anyway."""
+        if not self._queue or not self._seats:
+            return PATIENCE[0]
+        backlog = len(self._queue) * self._costs.get(self._queue[0].task.kind, 0.0) / len(self._seats)
+        return min(max(PATIENCE[0], backlog / BY_FAR), PATIENCE[1])
+
+    def _freest(self, ahead: float) -> _Seat | None:
         """The process with the least to do, None when all have enough."""
         seat = min(self._seats, key=lambda seat: seat.load, default=None)
-        return seat if seat is not None and seat.free else None
+        return seat if seat is not None and seat.takes(ahead) else None
 
     def _pick(self) -> _Job | None:
         """The job at the head of the queue, if its memory is free."""

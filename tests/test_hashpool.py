@@ -47,7 +47,8 @@ class Played:
     async def given(self) -> list[int]:
         """The numbers of the next packet."""
         with trio.fail_after(5):
-            return [number for number, _task, _args in await self.end.receive()]
+            _patience, questions = await self.end.receive()
+            return [number for number, _task, _args in questions]
 
     def answer(self, *numbers: int, result: Any = True, how: int = DONE, seconds: float = 0.0001) -> None:
         assert self.end.send(wire.encode([(number, how, result, seconds) for number in numbers]))

@@ -84,6 +84,4 @@ def open_verifier(config: Config) -> Iterator[PamVerifier]:
     yield PamVerifier(config)
 
 
-plugin = Plugin(
-    Config, open_verifier, extra="pam", driver="pamela", isolated=True, privileged=True, local=True
-)
+plugin = Plugin(Config, open_verifier, extra="pam", driver="pamela", isolated=True, privileged=True, local=True)

@@ -1,7 +1,7 @@
 """The process that computes password hashes, one after another.
 
 It gets questions in packets of several and reports results together, since a packet costs both sides more than an
-MD5-CRYPT; but no result waits for longer than ``REPORT_AFTER``.
+MD5-CRYPT; but no result waits for longer than the packet says.
 """
 
 from __future__ import annotations
@@ -14,10 +14,7 @@ from typing import Any
 from ..passwords.tasks import TASKS
 from . import wire
 
-REPORT_AFTER = 0.003
-"""Seconds that a result may wait for others of its packet."""
-
-NICE = 2
+NICE = 5
 """How much more willingly than the auth process it gives up its core (nice(2))."""
 
 DONE, NO_MEMORY, FAULT = range(3)
@@ -25,28 +22,53 @@ DONE, NO_MEMORY, FAULT = range(3)
 
 
 def serve(channel: socket.socket) -> None:
-    """Answer until the other end is closed. A packet is a list of ``[number, task, args]``.
+    """Answer until the other end is closed. A packet is ``[patience, questions]``: the seconds that a result may wait for
+    others, and a list of ``[number, task, args]``.
 
     The auth process goes first: while it waits for a core, everybody waits.
     """
     os.nice(NICE)
-    while packet := channel.recv(wire.MAX_PACKET):
-        _work_off(channel, wire.decode(packet))
+    report = _Report(channel)
+    while packet := _next(channel, report):
+        patience, questions = wire.decode(packet)
+        before = perf_counter()
+        for number, task, args in questions:
+            how, result = _answer(task, args)
+            now = perf_counter()
+            report.add((number, how, result, now - before), now, patience)
+            before = now
 
 
-def _work_off(channel: socket.socket, questions: list[Any]) -> None:
-    done: list[tuple[int, int, Any, float]] = []
-    first = before = perf_counter()
-    for number, task, args in questions:
-        how, result = _answer(task, args)
-        now = perf_counter()
-        done.append((number, how, result, now - before))
-        before = now
-        if now - first > REPORT_AFTER:
-            channel.send(wire.encode(done))
-            done, first = [], now
-    if done:
-        channel.send(wire.encode(done))
+def _next(channel: socket.socket, report: _Report) -> bytes:
+    """The next packet; before we wait for one, all results are told."""
+    try:
+        return channel.recv(wire.MAX_PACKET, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        report.send()
+        return channel.recv(wire.MAX_PACKET)
+
+
+class _Report:
+    """Results that wait for others."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._done: list[tuple[int, int, Any, float]] = []
+        self._since = 0.0
+
+    def add(self, result: tuple[int, int, Any, float], now: float, patience: float) -> None:
+        """One more; all are told when the first has waited long enough."""
+        if not self._done:
+            self._since = now
+        self._done.append(result)
+        if now - self._since >= patience:
+            self.send()
+
+    def send(self) -> None:
+        """Tell all."""
+        if self._done:
+            self._channel.send(wire.encode(self._done))
+            self._done = []
 
 
 def _answer(task: str, args: list[Any]) -> tuple[int, Any]:

@@ -91,6 +91,7 @@ class Supervisor:
         self._ready = False
         self._started = monotonic()
         self._reloading: int | None = None  # the question that asked for it, 0 for a signal
+        self._again = False
         self._own: list[socket.socket] = []  # what the selector does not know
         self._stop_at: float | None = None  # when what still runs is killed
         self._status: int | None = None
@@ -164,6 +165,7 @@ class Supervisor:
     def _reload(self, number: int = 0) -> None:
         """Take the configuration as it is now; ``number`` is the question that its faults answer."""
         if not self._ready or self._stop_at is not None or self._reloading is not None:
+            self._again = self._again or number == 0  # a signal is not lost: it counts when we are done
             self._tell(["reload", number, ["the daemon is starting, stopping or reloading; try again"]])
             return
         self._reloading = number
@@ -189,6 +191,13 @@ class Supervisor:
             self._plan.commit()
         notify("READY=1")
         self._tell(["reload", number, list(faults)])
+        self._reload_again()
+
+    def _reload_again(self) -> None:
+        """What a signal asked for while we were starting or reloading."""
+        if self._again and self._auth is not None:
+            self._again = False
+            self._reload()
 
     def _start_auth(self) -> None:
         ours, theirs = wire.pair()
@@ -253,6 +262,7 @@ class Supervisor:
             case ["ready"]:
                 self._ready = True
                 notify("READY=1")
+                self._reload_again()
             case _:
                 self._log.error("odd-request", process=AUTH)
 
@@ -335,7 +345,7 @@ class Supervisor:
         if code != 0 and not child.wanted_dead and not stopping:
             how = f"signal {-code}" if code < 0 else f"status {code}"
             self._log.error("process-ended", process=child.role, pid=child.pid, detail=how)
-        if code != 0:
+        if code != 0 and not child.wanted_dead:  # one that we have killed says nothing of the next
             now = monotonic()
             self._backoff(child.role).ended(now - child.started, now)
         if child is not self._auth:

@@ -226,8 +226,7 @@ def pam(place: Path, users: Sequence[User]) -> Iterator[Store]:
         {
             "up": nullcontext,
             "slow": partial(sleeping, SLOW_SECONDS),
-            # workers that hung were killed, and new ones are started late (test_recovery.py, the first)
-            "hanging": partial(sleeping, 30, settle=2.1),
+            "hanging": partial(sleeping, 30),
             "down": partial(_moved_away, folder / "smtp"),
         },
         at_once=7,

@@ -105,8 +105,8 @@ def test_a_worker_that_crashes_or_hangs_is_one_defer_and_is_replaced(place: Path
             os.kill(pid, signal.SIGSEGV)
         asker.join()
         assert answers == ["defer"]
-        for pid in _sleepers(place):  # a worker that dies by itself leaves what it has started
-            os.kill(int(pid), signal.SIGKILL)
+        for sleeper in _sleepers(place):  # a worker that dies by itself leaves what it has started
+            os.kill(int(sleeper), signal.SIGKILL)
         userdb_stack(place / "pam.d", {"joe": "secret"})
         back_within(3, place, "joe", "secret")
 

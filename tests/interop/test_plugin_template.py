@@ -411,10 +411,13 @@ plugin = Plugin(Config, open)
 """
 LOADING = "backend.mine.type: the backend type 'pets' (saslpy-pets) cannot be loaded: "
 BROKEN = {
-    "imports what is missing": ("import petsdriver\n" + PETS, LOADING + "No module named 'petsdriver'"),
-    "raises": ("raise RuntimeError('no licence')", LOADING + "no licence"),
-    "is no Python": ("def", LOADING + "invalid syntax"),
-    "has no plugin": ("", LOADING + "module 'pets' has no attribute 'plugin'"),
+    "imports what is missing": (
+        "import petsdriver\n" + PETS,
+        LOADING + "ModuleNotFoundError: No module named 'petsdriver'",
+    ),
+    "raises": ("raise RuntimeError('no licence')", LOADING + "RuntimeError: no licence"),
+    "is no Python": ("def", LOADING + "SyntaxError: invalid syntax"),
+    "has no plugin": ("", LOADING + "AttributeError: module 'pets' has no attribute 'plugin'"),
     "has another plugin": ("plugin = 5", "the entry point 'pets:plugin' of saslpy-pets is not a saslpy.backend.Plugin"),
     "has no driver": (
         PETS.replace("(Config, open)", '(Config, open, extra="dogs", driver="petsdriver")'),

@@ -113,9 +113,8 @@ class Guarded:
         """The account, or a definite no. By ``until`` (``trio.current_time``) at the latest."""
         self._enter()
         try:
-            answer = await self._call(until, self.backend.verify, login, password)
+            answer = await self._call(until, self.backend.verify, login, password, secret=password)
         except BackendFailed as failure:
-            failure.detail = failure.detail.replace(password, "…")  # a driver's message may show what it was given
             self._note(failure, login)
             raise
         finally:
@@ -141,9 +140,7 @@ class Guarded:
         except BaseException as error:
             if isinstance(error, BaseExceptionGroup) and error.subgroup(trio.Cancelled):
                 raise
-            detail = error.detail if isinstance(error, BackendFailed) else describe(error)
-            for secret in (*old, *new):
-                detail = detail.replace(secret, "…")  # a driver's message may show what it was given
+            detail = error.detail if isinstance(error, BackendFailed) else describe(error, (*old, *new))
             raise BackendFailed(Reason.BACKEND_FAILED, detail) from None
         return answer is True
 
@@ -203,8 +200,8 @@ class Guarded:
             raise self._odd(f"an account whose {fault}")
         return account
 
-    async def _call(self, until: float, method: Callable[..., Any], *args: Any) -> Any:
-        """Call the backend, within its time, and remember how it went."""
+    async def _call(self, until: float, method: Callable[..., Any], *args: Any, secret: str = "") -> Any:
+        """Call the backend, within its time, and remember how it went. ``secret`` is what no failure may show."""
         try:
             with trio.fail_at(min(until, trio.current_time() + self.timeout)):
                 answer = await self._invoke(method, *args)
@@ -218,7 +215,7 @@ class Guarded:
         except BaseException as error:  # a plug-in may raise anything, SystemExit and KeyboardInterrupt too
             if isinstance(error, BaseExceptionGroup) and error.subgroup(trio.Cancelled):
                 raise
-            failure = BackendFailed(Reason.BACKEND_FAILED, describe(error))
+            failure = BackendFailed(Reason.BACKEND_FAILED, describe(error, (secret,)))
             self._breaker.answered()
         else:
             self._breaker.answered()

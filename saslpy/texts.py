@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def listed(text: str) -> tuple[str, ...]:
     """``a, b`` as a tuple."""
@@ -14,9 +16,17 @@ def pairs(text: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in items if key.strip()}
 
 
-def describe(error: BaseException) -> str:
-    """A failure in one line for the log: its type and its message, cut to a sensible length."""
+def describe(error: BaseException, secrets: Iterable[str] = ()) -> str:
+    """A failure in one line for the log: its type and its message, cut to a sensible length.
+
+    ``secrets`` are what the code that failed was given: a driver's message may show them. They are taken out first, since
+    a cut, or blanks made one, would leave a part that nobody recognises.
+    """
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-    text = " ".join(str(error).split())
+    text = str(error)
+    for secret in filter(None, secrets):
+        for shown in (secret, repr(secret)[1:-1]):
+            text = text.replace(shown, "…")
+    text = " ".join(text.split())
     return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -109,6 +109,33 @@ async def test_a_message_that_shows_the_password_does_not_pass() -> None:
             await guard.verify(JOE, "hunter2")
     assert "hunter2" not in caught.value.detail
     assert "failed" in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda password: RuntimeError(f"failed: {password}"),
+        lambda password: RuntimeError(f"failed: {password!r}"),
+        lambda password: RuntimeError("x" * 280 + password),
+        lambda password: KeyError(password),
+    ],
+)
+async def test_nor_does_it_reach_the_log_or_the_status(make: Callable[[str], Exception]) -> None:
+    password = "hunter2  is\tlong, and 'quoted'"
+    log, lines = list_log()
+    health = Health(log)
+
+    class Talkative:
+        def verify(self, login: Login, password: str) -> Account | Refusal:
+            raise make(password)
+
+    async with Guarded.around("b", Talkative(), 1.0, health) as guard:
+        with pytest.raises(BackendFailed) as caught:
+            await guard.verify(JOE, password)
+    down = health.down("b")
+    assert down is not None
+    for told in (*lines, down[1], caught.value.detail, str(caught.value)):
+        assert "hunter2" not in told
 
 
 async def test_a_slow_backend_is_no_answer_in_time() -> None:

@@ -47,9 +47,8 @@ def _answer(backend: Any, asked: Question) -> bytes:
     try:
         return questions.answer(_call(backend, asked))
     except (Exception, SystemExit) as error:
-        text = describe(error)
         password = asked.password.decode("utf-8", "surrogateescape")
-        return questions.raised(text.replace(password, "…") if password else text)
+        return questions.raised(describe(error, (password, *asked.old, *asked.secrets)))
 
 
 def _call(backend: Any, asked: Question) -> Any:

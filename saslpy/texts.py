@@ -16,6 +16,13 @@ def pairs(text: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in items if key.strip()}
 
 
+def first_of(error: BaseException) -> BaseException:
+    """The error itself, or of a group (trio raises them) the first that is none."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def describe(error: BaseException, secrets: Iterable[str] = ()) -> str:
     """A failure in one line for the log: its type and its message, cut to a sensible length.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from saslpy.backend import Plugin
+from saslpy.files import certificates, first_line
 
 from . import rules
 from .places import Server
@@ -86,9 +87,9 @@ class Config:
         derived["domains"] = tuple(domain.lower() for domain in self.domains)
         # read now: later, the daemon has given up the rights to read them
         if self.bind_password_file is not None:
-            derived["bind_password"] = rules.first_line(self.bind_password_file)
+            derived["bind_password"] = first_line(self.bind_password_file, "bind_password_file")
         if self.ca_file is not None:
-            derived["ca_pem"] = rules.certificates(self.ca_file)
+            derived["ca_pem"] = certificates(self.ca_file)
         for name, value in derived.items():
             object.__setattr__(self, name, value)
 

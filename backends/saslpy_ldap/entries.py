@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from saslpy.model import Account, Login
+from saslpy.texts import listed, pairs
 
 from .answers import Entry, Fault
 
@@ -156,9 +157,8 @@ def _is_set(value: str, field: str) -> bool:
 
 def _pairs(values: list[str]) -> dict[str, str]:
     """``a=1`` in several values, or joined by commas, as a dictionary."""
-    items = (item.partition("=") for item in _split(values))
-    return {key.strip(): value.strip() for key, _, value in items if key.strip()}
+    return pairs(",".join(values))
 
 
 def _split(values: list[str]) -> list[str]:
-    return [part.strip() for value in values for part in value.split(",") if part.strip()]
+    return [part for value in values for part in listed(value)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote, unquote, urlsplit
+
+from saslpy.addresses import is_loopback
 
 PORTS = {"ldap": 389, "ldaps": 636}
 
@@ -58,16 +59,6 @@ def server_of(text: str, starttls: bool | None) -> Server:
     if port == 0:
         raise ValueError(f"{text!r}: there is no port 0")
     return Server(host, port or PORTS[parts.scheme], protection=_protection(parts.scheme, host, starttls))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether the name or address is this machine, for certain."""
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _socket_of(text: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .entries import FIELDS
@@ -118,32 +117,6 @@ def check_numbers(config: Config) -> None:
         raise ValueError("query_timeout: must be from 0.1 to 60 seconds")
     if not 0 <= config.remember_seconds <= 3600:
         raise ValueError("remember_seconds: must be from 0 (never) to 3600")
-
-
-def first_line(path: Path) -> str:
-    """The password in a file: its first line without the newline."""
-    try:
-        line = path.read_bytes().partition(b"\n")[0].removesuffix(b"\r").decode()
-    except OSError as error:
-        raise ValueError(f"bind_password_file: {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        # the error itself would show the bytes
-        raise ValueError(f"bind_password_file: {path}: its first line is not UTF-8") from None
-    if not line:
-        raise ValueError(f"bind_password_file: {path}: its first line is empty")
-    return line
-
-
-def certificates(path: Path) -> str:
-    """The text of a PEM file."""
-    try:
-        text = path.read_bytes().decode("ascii", "replace")
-    except OSError as error:
-        raise ValueError(f"ca_file: {path}: {error.strerror}") from None
-    if "-----BEGIN CERTIFICATE-----" not in text:
-        raise ValueError(f"ca_file: {path}: holds no certificate in PEM form")
-    # what stands around certificates may be in any encoding; OpenSSL wants ASCII
-    return text.encode("ascii", "ignore").decode("ascii")
 
 
 def _check_attributes(config: Config) -> None:

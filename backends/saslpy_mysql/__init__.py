@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from saslpy.backend import Plugin
 from saslpy.config import check_number
+from saslpy.files import certificates, first_line
 
 from .queries import check_columns, check_query, check_table, check_where
 from .servers import Server, server_of
@@ -76,9 +77,9 @@ class Config:
         self._check_numbers()
         # read now: later, the daemon has given up the rights to read them
         if self.password_file is not None:
-            object.__setattr__(self, "password", _first_line(self.password_file))
+            object.__setattr__(self, "password", first_line(self.password_file, "password_file"))
         if self.ca_file is not None:
-            object.__setattr__(self, "ca_pem", _certificates(self.ca_file))
+            object.__setattr__(self, "ca_pem", certificates(self.ca_file))
 
     def servers(self) -> tuple[Server, ...]:
         """Where to connect, in order. Raises ValueError."""
@@ -131,32 +132,6 @@ class Config:
     def _check_numbers(self) -> None:
         check_number("pool_size", self.pool_size, 1, 64)
         check_number("query_timeout", self.query_timeout, 0.1, 60)
-
-
-def _first_line(path: Path) -> str:
-    """The password in a file: its first line without the newline. Raises ValueError."""
-    try:
-        line = path.read_bytes().partition(b"\n")[0].removesuffix(b"\r").decode()
-    except OSError as error:
-        raise ValueError(f"password_file: {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        # the error itself would show the bytes
-        raise ValueError(f"password_file: {path}: its first line is not UTF-8") from None
-    if not line:
-        raise ValueError(f"password_file: {path}: its first line is empty")
-    return line
-
-
-def _certificates(path: Path) -> str:
-    """The text of a PEM file. Raises ValueError."""
-    try:
-        text = path.read_bytes().decode("ascii", "replace")
-    except OSError as error:
-        raise ValueError(f"ca_file: {path}: {error.strerror}") from None
-    if "-----BEGIN CERTIFICATE-----" not in text:
-        raise ValueError(f"ca_file: {path}: holds no certificate in PEM form")
-    # what stands around certificates may be in any encoding; OpenSSL wants ASCII
-    return text.encode("ascii", "ignore").decode("ascii")
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
+from saslpy.addresses import is_loopback
+
 DEFAULT_PORT = 3306
 
 _WRITTEN = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[^\s:\[\]/@]+))(?::(?P<port>[0-9]{1,5}))?")
@@ -41,16 +43,6 @@ def server_of(text: str, tls: bool | None) -> Server:
         raise ValueError(f"hosts: {text!r}: there is no port {port}")
     host = match["v6"] or match["name"]
     return Server(host, port, tls=not is_loopback(host) if tls is None else tls)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether the name or address is this machine, for certain."""
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_ipv6(text: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 from saslpy.backend import NoSuchUser, UserExists
 from saslpy.model import Account, Login
+from saslpy.texts import listed, pairs
 
 from .connections import Connections
 from .schema import version_of
@@ -169,7 +170,7 @@ def _account(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Account:
         name=name,
         options=pairs(options),
         aliases=tuple(alias for (alias,) in aliases),
-        allow_nets=tuple(net.strip() for net in allow_nets.split(",") if net.strip()),
+        allow_nets=listed(allow_nets),
         disabled=bool(disabled),
         expired=_expired(login, expires),
     )
@@ -184,10 +185,3 @@ def _expired(login: str, expires: str | None) -> bool:
     raise UnreadableDate(
         f"the user {login!r} expires {expires[:40]!r}; expected a date in UTC such as 2027-01-31 or 2027-01-31 12:00:00"
     )
-
-
-def pairs(text: str) -> dict[str, str]:
-    """``a=1,b=2`` as a dictionary."""
-    return {
-        key.strip(): value.strip() for key, _, value in (item.partition("=") for item in text.split(",")) if key.strip()
-    }

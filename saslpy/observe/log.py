@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Literal
 
+from ..texts import first_of
 from .sink import MAX_LINE, Sink
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -63,8 +64,7 @@ class Log:
 
     def fault(self, error: BaseException, /, **fields: Any) -> None:
         """A fault of ours, told with its place and its type, but without any value: a message could show data."""
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
+        error = first_of(error)
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{place.filename.rpartition('/')[2]}:{place.lineno} {place.name}"
         self._event("error", "internal-error", {**fields, "where": where, "detail": type(error).__name__})

@@ -19,7 +19,7 @@ from ..servers.control import ControlServer
 from ..servers.control import place as place_of_control
 from ..servers.sockets import Place
 from ..settings import Settings
-from ..texts import describe
+from ..texts import describe, first_of
 from .control import Control, Message
 from .handover import unpacked
 from .status import status
@@ -202,8 +202,7 @@ def _listed(settings: Settings) -> str:
 
 def cause(error: BaseException) -> str:
     """What went wrong, in words: our own errors say it themselves, of others the type and the message are shown."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = first_of(error)
     return str(error) if isinstance(error, PluginError) else describe(error)
 
 

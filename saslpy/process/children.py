@@ -19,6 +19,7 @@ from time import monotonic
 from ..observe.log import Log
 from ..plugins import PluginError
 from ..privileges import Identity, PrivilegeError, drop, no_core_dumps
+from ..texts import first_of
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -92,9 +93,7 @@ def fork(role: str, who: Identity | None, prepare: Callable[[], None], main: Cal
         code = main()
     except BaseException as error:  # nothing of the parent's stack may run in the child
         with suppress(BaseException):
-            told = error
-            while isinstance(told, BaseExceptionGroup):
-                told = told.exceptions[0]
+            told = first_of(error)
             if isinstance(told, PrivilegeError | PluginError):
                 log.error("cannot-start", process=role, detail=str(told))
             else:

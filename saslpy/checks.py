@@ -8,7 +8,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from .servers.sockets import ListenError, UnixPlace, group_id, try_out, user_id
+from .servers.claiming import ListenError
+from .servers.sockets import UnixPlace, group_id, try_out, user_id
 from .settings import Settings
 
 Told = tuple[str, str]

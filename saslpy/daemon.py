@@ -20,7 +20,8 @@ from .process.handover import packed
 from .process.roles import Role
 from .process.supervisor import Supervisor
 from .servers import control
-from .servers.sockets import ListenError, Place, UnixPlace, give, listening
+from .servers.claiming import ListenError
+from .servers.sockets import Place, UnixPlace, give, listening
 from .settings import Settings, load
 from .systemd import close_passed
 from .texts import describe

@@ -17,7 +17,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..daemon import run as run_daemon
     from ..plugins import PluginError
     from ..privileges import PrivilegeError
-    from ..servers.sockets import ListenError
+    from ..servers.claiming import ListenError
 
     try:
         return run_daemon(settings, log)

@@ -14,10 +14,10 @@ import os
 import selectors
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -27,7 +27,7 @@ from ..privileges import Identity
 from ..systemd import notify
 from . import wire
 from .children import Backoff, Child, fork
-from .roles import Role
+from .plan import Plan
 
 HANDLED = (signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
@@ -38,42 +38,6 @@ TRY_AGAIN = 0.5
 """Seconds until a worker may be asked for again when there are enough of its role."""
 
 AUTH = "auth"
-
-
-class Plan(Protocol):
-    """What the configuration asks for (``daemon.Site``)."""
-
-    @property
-    def roles(self) -> Mapping[str, Role]:
-        """The workers that may be asked for."""
-
-    @property
-    def drain_seconds(self) -> float:
-        """How long requests under way may take at the end."""
-
-    @property
-    def once(self) -> bool:
-        """Whether the auth process is a command, which ends by itself with a status of its own."""
-
-    def auth(self, channel: socket.socket) -> int:
-        """The auth process, from its start to its end."""
-
-    def close(self) -> None:
-        """Close the listening sockets, in a worker."""
-
-    def reload(self) -> tuple[int, Sequence[int]]:
-        """Read the configuration anew: a file with it for the auth process, and the sockets that it has not got yet.
-
-        ``commit`` follows when the auth process goes by it, ``rollback`` when it cannot.
-
-        Raises ``ConfigError``, and changes nothing then.
-        """
-
-    def commit(self) -> None:
-        """Go by the configuration that was read."""
-
-    def rollback(self) -> None:
-        """Forget it."""
 
 
 class Supervisor:

@@ -1,32 +1,21 @@
-"""Opening the sockets that we listen on, before any privilege is dropped.
-
-Beside a unix socket stands a lock, ``PATH.lock``, for as long as we listen: of two daemons that start together, one finds
-the other's socket bound and not yet listening, and would take it for one that a dead process has left. The lock is the
-supervisor's alone; its children close it, so that it is free as soon as the supervisor is gone.
-"""
+"""Opening the sockets that we listen on, before any privilege is dropped."""
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import grp
 import ipaddress
 import os
 import pwd
 import socket
-import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from io import FileIO
 from pathlib import Path
-from time import monotonic, sleep
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from ..systemd import passed_sockets
-
-T = TypeVar("T")
+from .claiming import ListenError, claimed, remove
 
 BACKLOG = 4096
 """Asked for; the kernel cuts it to net.core.somaxconn. A full backlog is an error at once for Courier's clients."""
@@ -34,15 +23,8 @@ BACKLOG = 4096
 MAX_PATH = 107
 """Bytes in the path of a unix socket (unix(7))."""
 
-PATIENCE = 1.0
-"""Seconds to wait for another to be gone: the processes of a supervisor that was killed end a moment after it."""
-
 MAX_ID = 0xFFFF_FFFE
 """The highest number of a user or a group; the one above means "leave it"."""
-
-
-class ListenError(OSError):
-    """A socket cannot be opened; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +149,12 @@ def _unix(place: UnixPlace) -> Iterator[socket.socket]:
         try:
             _check_length(place.path)
             place.path.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(_claimed(place.path))
+            stack.enter_context(claimed(place.path))
             sock = stack.enter_context(_bind(place))
             mine = place.path.lstat()
         except OSError as error:
             raise _told(place.path, error) from None
-        stack.callback(_remove, place.path, mine)
+        stack.callback(remove, place.path, mine)
         yield sock
 
 
@@ -212,98 +194,6 @@ def _owners(place: UnixPlace) -> tuple[int, int]:
         -1 if place.owner is None else user_id(place.owner),
         -1 if place.group is None else group_id(place.group),
     )
-
-
-def _remove(path: Path, mine: os.stat_result) -> None:
-    with suppress(OSError):
-        if os.path.samestat(path.lstat(), mine):
-            path.unlink()
-
-
-# --- nobody else
-
-
-@contextmanager
-def _claimed(path: Path) -> Iterator[None]:
-    """The path is ours as long as the block runs, and nobody listens there at its beginning."""
-    end = monotonic() + PATIENCE
-    other = ListenError(f"{path}: another process listens there; stop it first, or choose another path")
-    file = path.with_name(f"{path.name}.lock")
-    lock = _awaited(lambda: _lock(file), end)
-    if lock is None:
-        raise other
-    try:
-        if not _awaited(lambda: _remove_stale(path), end):
-            raise other
-        yield
-    finally:
-        _unlock(lock, file)
-
-
-def _awaited(attempt: Callable[[], T | None], end: float) -> T | None:
-    """What an attempt gives at last, None where it has given nothing until ``end``."""
-    while not (found := attempt()) and monotonic() < end:
-        sleep(0.02)
-    return found
-
-
-_locks: set[FileIO] = set()
-"""Those that this process holds."""
-
-
-def _lock(path: Path) -> FileIO | None:
-    """The lock, None while another has it. Raises ``OSError``."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    lock = FileIO(os.open(path, flags, 0o600), "r+")
-    with suppress(BlockingIOError, FileNotFoundError):
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # whoever had it before may have removed the file in the meantime, and a third may have made another
-        if os.path.samestat(os.fstat(lock.fileno()), path.lstat()):
-            _locks.add(lock)
-            return lock
-    lock.close()
-    return None
-
-
-def _unlock(lock: FileIO, path: Path) -> None:
-    if lock in _locks:
-        _locks.discard(lock)
-        with lock:
-            _remove(path, os.fstat(lock.fileno()))
-
-
-def _leave_locks() -> None:
-    """In a child: closed, and not unlocked, since the lock would be gone for the parent too."""
-    while _locks:
-        _locks.pop().close()
-
-
-os.register_at_fork(after_in_child=_leave_locks)
-
-
-def _remove_stale(path: Path) -> bool:
-    """Remove the socket of a daemon that is gone; False for one that lives. Raises ``ListenError`` for what is none."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return True
-    if not stat.S_ISSOCK(found.st_mode):
-        raise ListenError(f"{path} is there already and is no socket; move it away, or choose another path")
-    if _answers(path):
-        return False
-    path.unlink()
-    return True
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(os.fspath(path))
-        except OSError as error:
-            # a full backlog (EAGAIN) is a sign of life too; only a refusal says that nobody is there
-            return error.errno not in (errno.ECONNREFUSED, errno.ENOENT)
-    return True
 
 
 # --- users and groups

@@ -22,8 +22,9 @@ from saslpy.health import Health
 from saslpy.names import NamePolicy
 from saslpy.protocols.saslauthd import encode_request
 from saslpy.servers.accepting import AcceptLoop
+from saslpy.servers.claiming import ListenError
 from saslpy.servers.saslauthd import MuxOptions, MuxServer
-from saslpy.servers.sockets import ListenError, TcpPlace, UnixPlace, listening
+from saslpy.servers.sockets import TcpPlace, UnixPlace, listening
 
 from ..fakes import Broken, Slow, Users, list_log
 from ..real.saslpy import folder

@@ -18,15 +18,16 @@ from pathlib import Path
 
 import pytest
 
-from saslpy.servers import sockets
-from saslpy.servers.sockets import ListenError, UnixPlace, group_id, listening, try_out, user_id
+from saslpy.servers import claiming
+from saslpy.servers.claiming import ListenError
+from saslpy.servers.sockets import UnixPlace, group_id, listening, try_out, user_id
 
 from ..real.saslpy import folder
 
 CONTENDER = """
 import os, sys, time
 from pathlib import Path
-from saslpy.servers import sockets
+from saslpy.servers import claiming, sockets
 
 class Slow(sockets.socket.socket):
     def listen(self, backlog):
@@ -34,13 +35,13 @@ class Slow(sockets.socket.socket):
         super().listen(backlog)
 
 sockets.socket.socket = Slow
-sockets.PATIENCE = float(sys.argv[2])
+claiming.PATIENCE = float(sys.argv[2])
 while sys.stdin.buffer.read(1):
     try:
         with sockets.listening(sockets.UnixPlace(Path(sys.argv[1]))):
             os.write(1, b"+")
             sys.stdin.buffer.read(1)
-    except sockets.ListenError as error:
+    except claiming.ListenError as error:
         os.write(1, b"-" if "another process listens there" in str(error) else b"?")
         sys.stdin.buffer.read(1)
     os.write(1, b".")
@@ -177,7 +178,7 @@ def test_the_lock_is_private_and_gone_at_the_end(place: Path) -> None:
         assert stat.S_IMODE(lock.stat().st_mode) == 0o600
         child = os.fork()
         if child == 0:
-            os._exit(len(sockets._locks))
+            os._exit(len(claiming._locks))
         assert os.waitpid(child, 0)[1] == 0
     assert list(place.parent.iterdir()) == []
     for _ in range(3):  # a lock that a dead one has left is no hindrance
@@ -196,7 +197,7 @@ def test_a_lock_that_is_a_link_is_not_followed(place: Path) -> None:
 
 
 def test_another_kind_of_daemon_without_a_lock_is_respected(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sockets, "PATIENCE", 0.05)
+    monkeypatch.setattr(claiming, "PATIENCE", 0.05)
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(place))
         other.listen(64)

@@ -124,7 +124,8 @@ class Supervisor:
         if self._auth is None:
             self._status = 0
         else:
-            self._auth.tell(signal.SIGTERM)
+            # a command ends by the signal itself, so that its status tells which one it was
+            self._auth.tell(signal.Signals(number) if self._plan.once else signal.SIGTERM)
 
     def _reload(self, number: int = 0) -> None:
         """Take the configuration as it is now; ``number`` is the question that its faults answer."""

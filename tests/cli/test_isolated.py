@@ -15,6 +15,7 @@ import pytest
 
 from saslpy import passwords
 
+from ..real.pam import YES, stack
 from ..real.saslpy import COMMAND, configured, folder, run
 
 
@@ -93,8 +94,20 @@ def test_the_command_itself_has_given_up_its_rights(place: Path) -> None:
 
 
 def test_ctrl_c_ends_it(place: Path) -> None:
-    config = shadow(place)
-    with subprocess.Popen([*COMMAND, "check", "--config", config], stdout=subprocess.PIPE) as process:
-        time.sleep(0.2)
+    """In the middle of a question, which a module of PAM takes a minute for."""
+    (place / "pam.d").mkdir()
+    stack(place / "pam.d", "smtp", "auth sufficient pam_exec.so quiet /bin/sleep 60", YES)
+    backend = f'[backend.system]\ntype = "pam"\nservice = "smtp"\nconfdir = "{place}/pam.d"\n'
+    config = configured(place, backend, auth='chain = ["system"]')
+    command = [*COMMAND, "test", "joe", "--config", str(config), "--password-stdin"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"secret")
+        process.stdin.close()
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        deadline = time.monotonic() + 10
+        while len(pids := children.read_text().split()) < 2:  # the command, and its worker
+            assert time.monotonic() < deadline
         process.send_signal(signal.SIGINT)
         assert process.wait(10) in (0, 130)
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]

@@ -15,11 +15,12 @@ from .backend import (
     Verifier,
     WritableStore,
 )
-from .model import Accept, Account, Caller, Defer, Login, Origin, Reason, Refusal, Reject, Verdict
+from .model import NEVER_HERE, Accept, Account, Caller, Defer, Login, Origin, Reason, Refusal, Reject, Verdict
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "NEVER_HERE",
     "Accept",
     "Account",
     "BatchStore",

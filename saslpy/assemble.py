@@ -126,7 +126,10 @@ async def link(settings: BackendSettings, health: Health, control: Control | Non
         except (Exception, SystemExit) as error:
             why = error.detail if isinstance(error, BackendFailed) else describe(error)
             raise PluginError(f"backend.{settings.name}: cannot be opened: {why}") from error
-        guarded = await stack.enter_async_context(Guarded.around(settings.name, backend, options.timeout, health))
+        workers = backend.most if isinstance(backend, Remote) else None
+        guarded = await stack.enter_async_context(
+            Guarded.around(settings.name, backend, options.timeout, health, workers=workers)
+        )
         yield Link(guarded, options.on_reject, Usual(options.default_scheme), options.account)
 
 

@@ -5,7 +5,8 @@ can only check a password. Extra abilities are extra methods, found by name. Eve
 plain blocking ``def``: the core runs the blocking ones in threads, one deadline for both.
 
 Raise whatever the driver raises. One guard in the core turns it into "could not find out"; a backend never has to
-decide what a failure means. Answer ``None`` (or ``Refusal``) only for what the store has definitely said.
+decide what a failure means. Answer ``None`` (or ``Refusal``) only for what the store has definitely said, or
+``NEVER_HERE`` for a login that it need not be asked about.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from .model import Account, Login, Refusal
 T = TypeVar("T")
 MaybeAwaitable: TypeAlias = T | Awaitable[T]
 
+Found: TypeAlias = Account | Refusal | None
+"""What a lookup finds: an account; None, no such user; or ``model.NEVER_HERE``, without a look."""
+
 GROUP = "saslpy.backends"
 """The entry point group in which plug-ins, the built-in ones too, are found."""
 
@@ -28,7 +32,7 @@ GROUP = "saslpy.backends"
 class Store(Protocol):
     """Knows stored secrets: serves every mechanism."""
 
-    def lookup(self, login: Login, /) -> MaybeAwaitable[Account | None]:
+    def lookup(self, login: Login, /) -> MaybeAwaitable[Found]:
         """The account of a login, or None when there is definitely no such user."""
 
 
@@ -36,7 +40,7 @@ class Store(Protocol):
 class BatchStore(Store, Protocol):
     """A store that answers many lookups in one question; concurrent logins are then coalesced."""
 
-    def lookup_many(self, logins: Sequence[Login], /) -> MaybeAwaitable[Sequence[Account | Exception | None]]:
+    def lookup_many(self, logins: Sequence[Login], /) -> MaybeAwaitable[Sequence[Found | Exception]]:
         """One answer per login, in the order asked. What is raised is a failure for all of them.
 
         An exception in the place of an answer is that login's own ("two rows for one name"): the others are not harmed.

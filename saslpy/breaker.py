@@ -8,6 +8,7 @@ to any in between. Then all are told "could not find out" at once, but for one q
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 SILENT = 3
 """Different logins in a row without an answer in time, after which the circuit opens."""
@@ -22,7 +23,8 @@ class Breaker:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._silent_to: set[str] = set()
-        self._probed = 0.0
+        self._probed = -inf
+        self._heard = -inf
 
     @property
     def open(self) -> bool:
@@ -39,8 +41,17 @@ class Breaker:
         self._probed = now
         return True
 
+    def silent_since(self, since: float) -> float:
+        """Since when nothing has been heard, for one who listens since ``since``."""
+        return max(since, self._heard)
+
+    def not_asked(self) -> None:
+        """A question that was let through has not reached the backend: another one may find out."""
+        self._probed = -inf
+
     def answered(self) -> None:
         """The backend has said something, be it an error."""
+        self._heard = self._clock()
         if self._silent_to:
             self._silent_to.clear()
 

@@ -36,13 +36,18 @@ class TooManyWaiting(Exception):
 
 
 class WaitedTooLong(Exception):
-    """No answer within the time."""
+    """No answer within the time, to one who has waited since ``since`` (``trio.current_time``)."""
+
+    def __init__(self, since: float) -> None:
+        super().__init__()
+        self.since = since
 
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
     login: Login
     task: trio.lowlevel.Task
+    since: float
     until: float
     abandoned: bool = False
 
@@ -50,8 +55,9 @@ class _Waiter:
 class Coalescer:
     """``lookup`` for one login, ``ask`` for many. At most ``parallel`` questions are under way.
 
-    A lookup is answered within ``timeout`` seconds, or raises ``WaitedTooLong``. ``ask`` must end by itself (it has a
-    deadline). What it raises is raised, made anew by ``copy``, in each of the tasks.
+    A lookup that has waited since a time ends by ``latest`` of it at the latest (``trio.current_time``, asked again and
+    again, since it may move), or raises ``WaitedTooLong``. ``ask`` must end by itself (it has a deadline). What it raises
+    is raised, made anew by ``copy``, in each of the tasks.
     """
 
     def __init__(
@@ -59,11 +65,11 @@ class Coalescer:
         ask: Ask,
         copy: Callable[[Exception], Exception],
         nursery: trio.Nursery,
-        timeout: float,
+        latest: Callable[[float], float],
         parallel: int = 2,
     ) -> None:
         self._ask = ask
-        self._timeout = timeout
+        self._latest = latest
         self._timed: list[_Waiter] = []
         self._copy = copy
         self._nursery = nursery
@@ -75,7 +81,7 @@ class Coalescer:
         """The answer for one login, by ``until`` (``trio.current_time``) at the latest."""
         if len(self._waiting) >= WAITING:
             raise TooManyWaiting
-        waiter = _Waiter(login, trio.lowlevel.current_task(), min(until, trio.current_time() + self._timeout))
+        waiter = _Waiter(login, trio.lowlevel.current_task(), trio.current_time(), until)
         self._waiting.append(waiter)
         if not self._timed:
             self._nursery.start_soon(self._sweep)
@@ -93,13 +99,13 @@ class Coalescer:
     async def _sweep(self) -> None:
         """End the lookups whose time is over, until none is left."""
         while self._timed:
-            await trio.sleep(min(SWEEP, self._timeout))
+            await trio.sleep(SWEEP)
             if self._waiting:
                 self._ask_more()  # past the question that takes so long
             now = trio.current_time()
             for waiter in self._timed:
-                if waiter.until <= now:
-                    _wake(waiter, outcome.Error(WaitedTooLong()))
+                if min(waiter.until, self._latest(waiter.since)) <= now:
+                    _wake(waiter, outcome.Error(WaitedTooLong(waiter.since)))
             self._timed = [waiter for waiter in self._timed if not waiter.abandoned]
 
     async def _run(self) -> None:

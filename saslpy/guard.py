@@ -2,6 +2,9 @@
 
 Threads for blocking methods, a deadline, coalesced lookups and the memory of whether the backend works are here, so
 that no backend has to bring them.
+
+``timeout`` is how long a backend may be silent, not how long a login may wait for its turn: as long as others are
+answered, a login waits until its own deadline.
 """
 
 from __future__ import annotations
@@ -19,8 +22,9 @@ from .backend import BatchStore, Probe, Sampling, Store, Verifier
 from .breaker import Breaker
 from .coalesce import Coalescer, TooManyWaiting, WaitedTooLong
 from .health import Health
-from .model import Account, Login, Reason, Refusal
+from .model import NEVER_HERE, Account, Login, Reason, Refusal
 from .texts import describe
+from .turns import NoTurn, Turns
 
 T = TypeVar("T")
 
@@ -33,24 +37,39 @@ LIMIT = 512
 THREADS = 8
 """Threads at most in one backend's blocking methods, those abandoned at the deadline included."""
 
+ONE_LOGINS_TROUBLE = (Reason.TIMEOUT, Reason.OVERLOAD)
+"""Failures that say nothing of the backend unless it was silent: others were answered, or there was little time."""
+
 
 class BackendFailed(Exception):
-    """The backend could not say. ``detail`` is for the log; it never holds a secret of ours."""
+    """The backend could not say. ``detail`` is for the log; it never holds a secret of ours.
 
-    def __init__(self, reason: Reason, detail: str) -> None:
+    ``silent``: it has said nothing to anybody for its whole timeout, which is more than one login's trouble.
+    """
+
+    def __init__(self, reason: Reason, detail: str, silent: bool = False) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
+        self.silent = silent
 
 
 class Guarded:
     """One backend as the core sees it. Its methods raise ``BackendFailed`` and nothing else.
 
-    ``timeout``: seconds for one question; ``limit``: questions under way at a time.
+    ``timeout``: seconds without an answer; ``limit``: questions under way at a time, those that wait included;
+    ``workers``: how many it takes at a time where it is in other processes.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917
-        self, name: str, backend: Any, timeout: float, health: Health, nursery: trio.Nursery, limit: int = LIMIT
+        self,
+        name: str,
+        backend: Any,
+        timeout: float,
+        health: Health,
+        nursery: trio.Nursery,
+        limit: int = LIMIT,
+        workers: int | None = None,
     ) -> None:
         self.name = name
         self.backend = backend
@@ -64,21 +83,29 @@ class Guarded:
         self._under_way = 0
         self._breaker = Breaker(trio.current_time)
         self._limiter = trio.CapacityLimiter(THREADS)
+        self._turns = Turns(workers or THREADS)
+        self._in_processes = workers is not None
         self._writing = trio.CapacityLimiter(1)
         self._coalescer = (
-            Coalescer(self._ask_many, _again, nursery, timeout, PARALLEL_LOOKUPS)
+            Coalescer(self._ask_many, _again, nursery, self._latest, PARALLEL_LOOKUPS)
             if isinstance(backend, BatchStore)
             else None
         )
 
     @classmethod
     @asynccontextmanager
-    async def around(
-        cls, name: str, backend: Any, timeout: float, health: Health, limit: int = LIMIT
+    async def around(  # noqa: PLR0913, PLR0917
+        cls,
+        name: str,
+        backend: Any,
+        timeout: float,
+        health: Health,
+        limit: int = LIMIT,
+        workers: int | None = None,
     ) -> AsyncIterator[Guarded]:
         """The guard for an open backend; what is still under way at the end is cancelled."""
         async with trio.open_nursery() as nursery:
-            yield cls(name, backend, timeout, health, nursery, limit)
+            yield cls(name, backend, timeout, health, nursery, limit, workers)
             nursery.cancel_scope.cancel()
 
     @property
@@ -100,9 +127,10 @@ class Guarded:
             return await self._coalescer.lookup(login, until)
         except TooManyWaiting:
             raise BackendFailed(Reason.OVERLOAD, "too many lookups are waiting") from None
-        except WaitedTooLong:
-            self._breaker.silent(login.name)
-            raise BackendFailed(Reason.TIMEOUT, self._too_slow()) from None
+        except WaitedTooLong as waited:
+            failure = self._no_turn(waited.since)
+            self._note(failure, login)
+            raise failure from None
         except BackendFailed as failure:
             self._note(failure, login)
             raise
@@ -153,7 +181,7 @@ class Guarded:
         self._under_way += 1
 
     def _note(self, failure: BackendFailed, login: Login) -> None:
-        if failure.reason is Reason.TIMEOUT:
+        if failure.silent:
             self._breaker.silent(login.name)
 
     async def sample(self, until: float = inf) -> str | None:
@@ -171,6 +199,10 @@ class Guarded:
             await self.lookup(Login.of("saslpy-check@invalid"))
         return "answers" if self.has_secrets else "loaded"
 
+    def _latest(self, since: float) -> float:
+        """When one who waits since ``since`` has waited in vain. It moves on with every answer to anybody."""
+        return self._breaker.silent_since(since) + self.timeout
+
     async def _ask_many(self, logins: Sequence[Login]) -> Sequence[Account | Exception | None]:
         answers = list(await self._call(inf, self.backend.lookup_many, logins))
         if len(answers) != len(logins):
@@ -187,11 +219,11 @@ class Guarded:
             return failure
 
     def _account(self, answer: object) -> Account | None:
-        if answer is None:
+        if isinstance(answer, Account):
+            return self._sound(answer)
+        if answer is None or answer == NEVER_HERE:
             return None
-        if not isinstance(answer, Account):
-            raise self._odd(f"{type(answer).__name__}, not Account or None")
-        return self._sound(answer)
+        raise self._odd(f"{type(answer).__name__}, not Account or None")
 
     def _sound(self, account: Account) -> Account:
         """An account whose fields are of their types; a string in the place of a tuple would be a no for everybody."""
@@ -202,11 +234,13 @@ class Guarded:
 
     async def _call(self, until: float, method: Callable[..., Any], *args: Any, secret: str = "") -> Any:
         """Call the backend, within its time, and remember how it went. ``secret`` is what no failure may show."""
+        since = trio.current_time()
         try:
-            with trio.fail_at(min(until, trio.current_time() + self.timeout)):
-                answer = await self._invoke(method, *args)
+            answer = await self._in_turn(lambda: min(until, self._latest(since)), method, *args)
         except trio.TooSlowError:
-            failure = BackendFailed(Reason.TIMEOUT, self._too_slow())
+            failure = BackendFailed(Reason.TIMEOUT, self._too_slow(), self._silent(since))
+        except NoTurn:
+            failure = self._no_turn(since)
         except trio.Cancelled:
             raise
         except BackendFailed as told:  # by a worker process, in its own words
@@ -218,17 +252,44 @@ class Guarded:
             failure = BackendFailed(Reason.BACKEND_FAILED, describe(error, (secret,)))
             self._breaker.answered()
         else:
-            self._breaker.answered()
-            self.health.works(self.name)
+            self._heard(answer)
             return answer
-        self.health.failed(self.name, failure.detail)
+        if failure.silent or failure.reason not in ONE_LOGINS_TROUBLE:
+            self.health.failed(self.name, failure.detail)
         raise failure
+
+    async def _in_turn(self, until: Callable[[], float], method: Callable[..., Any], *args: Any) -> Any:
+        """Call the backend when it takes one more question. Raises ``trio.TooSlowError`` and ``NoTurn``."""
+        if inspect.iscoroutinefunction(method) and not self._in_processes:
+            with trio.fail_at(until()):
+                return await method(*args)
+        async with self._turns.turn(until):
+            with trio.fail_at(until()):
+                return await self._invoke(method, *args)
+
+    def _heard(self, answer: object) -> None:
+        """Remember that the store has answered, if it was asked."""
+        if all(map(_without_asking, answer if isinstance(answer, list | tuple) and answer else (answer,))):
+            self._breaker.not_asked()
+            return
+        self._breaker.answered()
+        self.health.works(self.name)
 
     async def _invoke(self, method: Callable[..., Any], *args: Any, limiter: trio.CapacityLimiter | None = None) -> Any:
         if inspect.iscoroutinefunction(method):
             return await method(*args)
         answer = await trio.to_thread.run_sync(method, *args, abandon_on_cancel=True, limiter=limiter or self._limiter)
         return await answer if isinstance(answer, Awaitable) else answer
+
+    def _silent(self, since: float) -> bool:
+        """Whether nothing was heard for the whole timeout by one who listens since ``since``."""
+        return trio.current_time() >= self._latest(since)
+
+    def _no_turn(self, since: float) -> BackendFailed:
+        """The failure of one that was not asked about: it says nothing to anybody, or others took all of the time."""
+        if self._silent(since):
+            return BackendFailed(Reason.TIMEOUT, self._too_slow(), silent=True)
+        return BackendFailed(Reason.OVERLOAD, "too many questions wait for it")
 
     def _too_slow(self) -> str:
         return f"no answer in {self.timeout:g} s"
@@ -239,8 +300,12 @@ class Guarded:
         return BackendFailed(Reason.BACKEND_FAILED, detail)
 
 
+def _without_asking(answer: object) -> bool:
+    return isinstance(answer, Refusal) and not answer.asked
+
+
 def _again(error: Exception) -> Exception:
     """The same failure for another task: a shared exception would gather the tracebacks of all of them."""
     if isinstance(error, BackendFailed):
-        return BackendFailed(error.reason, error.detail)
+        return BackendFailed(error.reason, error.detail, error.silent)
     return BackendFailed(Reason.INTERNAL, describe(error))

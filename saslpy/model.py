@@ -104,10 +104,19 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A verifier's definite no: ``Refusal(Reason.WRONG_PASSWORD)``. ``detail`` goes to the log alone."""
+    """A definite no: ``Refusal(Reason.WRONG_PASSWORD)``. ``detail`` goes to the log alone.
+
+    ``asked``: whether the users' store was asked. A no that needed no store (a name that no user can have) says nothing
+    about whether the store works.
+    """
 
     reason: Reason
     detail: str = ""
+    asked: bool = True
+
+
+NEVER_HERE = Refusal(Reason.UNKNOWN_USER, asked=False)
+"""What a backend answers about a login that cannot be one of its users, whatever its store holds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from saslpy.model import Account, Login
+from saslpy.backend import Found
+from saslpy.model import NEVER_HERE, Login
 
 from .answers import Change, Fault
 from .directory import Directory
@@ -26,10 +27,10 @@ class LdapStore:
         self._directory = directory
         self._finder = Finder(config, directory)
 
-    def lookup(self, login: Login) -> Account | None:
+    def lookup(self, login: Login) -> Found:
         """The account with its secrets, None where there is definitely no such user. Raises ``Fault``."""
         if not askable(login, self._config.domains):
-            return None
+            return NEVER_HERE
         person = self._finder.find(login, self._directory.until())
         if person is None:
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from saslpy.model import Account, Login, Reason, Refusal
+from saslpy.model import NEVER_HERE, Account, Login, Reason, Refusal
 
 from .answers import SUCCESS, Fault
 from .directory import Directory
@@ -38,7 +38,7 @@ class SearchThenBind:
         if isinstance(word, Refusal):
             return word
         if not askable(login, self._config.domains):
-            return UNKNOWN
+            return NEVER_HERE
         until = self._directory.until()
         known = self._remembered.get(login.name)
         if known is not None:
@@ -93,7 +93,7 @@ class DirectBind:
             return word
         name = self._name.of_login(login) if askable(login, self._config.domains) else None
         if not name:
-            return UNKNOWN
+            return NEVER_HERE
         refusal = refusal_of(self._directory.bind(name, word, self._directory.until()))
         # nobody has told us another spelling: the name is the login's
         return Account(login.name) if refusal is None else refusal
@@ -115,14 +115,14 @@ class DirectBind:
 def usable(password: str) -> bytes | Refusal:
     """The password as it is sent, or why it may not be. An empty one would be a bind that succeeds (RFC 4513, 5.1.2)."""
     if not password:
-        return Refusal(Reason.EMPTY_PASSWORD)
+        return Refusal(Reason.EMPTY_PASSWORD, asked=False)
     if "\0" in password:
-        return Refusal(Reason.MALFORMED)
+        return Refusal(Reason.MALFORMED, asked=False)
     try:
         return password.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         # the error itself would show what stands there
-        return Refusal(Reason.MALFORMED)
+        return Refusal(Reason.MALFORMED, asked=False)
 
 
 def askable(login: Login, domains: tuple[str, ...]) -> bool:

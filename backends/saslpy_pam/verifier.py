@@ -37,7 +37,7 @@ class PamVerifier:
         origin = login.origin or Origin("")
         service = self._service(origin)
         if service is None:
-            return Refusal(Reason.SERVICE_DENIED, f"{origin.service[:64]!r} is not among the services")
+            return Refusal(Reason.SERVICE_DENIED, f"{origin.service[:64]!r} is not among the services", asked=False)
         user = login.local if login.domain and login.domain in self._domains else login.name
         question = self._question(service, user, password, origin)
         if isinstance(question, Refusal):
@@ -63,13 +63,13 @@ class PamVerifier:
         try:
             name, secret = user.encode("utf-8", "surrogateescape"), password.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
-            return Refusal(Reason.MALFORMED, "no text")
+            return Refusal(Reason.MALFORMED, "no text", asked=False)
         if b"\0" in name or b"\0" in secret or not name or not secret:
-            return Refusal(Reason.MALFORMED, "empty, or a NUL")
+            return Refusal(Reason.MALFORMED, "empty, or a NUL", asked=False)
         if not UNSAFE.isdisjoint(user) or user[0] in "-+":
-            return Refusal(Reason.UNKNOWN_USER, "no user has such a name")
+            return Refusal(Reason.UNKNOWN_USER, "no user has such a name", asked=False)
         if len(secret) > MAX_ANSWER:
-            return Refusal(Reason.WRONG_PASSWORD, f"PAM knows no passwords of over {MAX_ANSWER} bytes")
+            return Refusal(Reason.WRONG_PASSWORD, f"PAM knows no passwords of over {MAX_ANSWER} bytes", asked=False)
         rhost = origin.client.encode("ascii", "replace").replace(b"\0", b"?")
         return Question(service, name, secret, rhost, self._config.confdir)
 

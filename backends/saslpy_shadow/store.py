@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from saslpy.model import Account, Login
+from saslpy.backend import Found
+from saslpy.model import NEVER_HERE, Account, Login
 
 from .entries import (
     PASSWD_FIELDS,
@@ -38,15 +39,15 @@ class ShadowStore:
         self._shadow = NamedLines(config.path, SHADOW_FIELDS)
         self._passwd = NamedLines(config.passwd, PASSWD_FIELDS)
 
-    def lookup(self, login: Login) -> Account | None:
+    def lookup(self, login: Login) -> Found:
         """The account, None where there is no such user. Raises OSError and ``MalformedLine``."""
         name = login.local if login.domain and login.domain in self._domains else login.name
         try:
             key = name.encode()
         except UnicodeEncodeError:
-            return None
+            return NEVER_HERE
         if not name or ":" in name or "\n" in name or name[0] in "+-#":
-            return None
+            return NEVER_HERE
         # both are asked in any case: while one cannot be read, nobody is unknown
         line, person = self._shadow.line(key), self._person(key)
         if line is None or person is None or not self._admits(person.uid):

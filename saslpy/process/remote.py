@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import msgspec
 import trio
 
+from ..backend import Found
 from ..guard import BackendFailed
 from ..model import Account, Login, Reason, Refusal
 from . import questions
@@ -20,9 +21,6 @@ RECYCLE = 1000
 
 OPENING = 10.0
 """Seconds for a worker to open its backend."""
-
-MAX_WAITING = 256
-"""Questions that may wait for a worker; more cannot be answered in time."""
 
 Start: TypeAlias = Callable[[], Awaitable[Link]]
 
@@ -36,9 +34,13 @@ class _Worker:
 
 
 class Remote:
-    """Asks a pool of workers. It has the methods that the backend has; each raises ``BackendFailed`` when it cannot say."""
+    """Asks a pool of workers. It has the methods that the backend has; each raises ``BackendFailed`` when it cannot say.
+
+    ``most`` workers at a time. The guard lets through no more questions, but for the write of an upgrade, which waits.
+    """
 
     def __init__(self, start: Start, most: int) -> None:
+        self.most = most
         self._start = start
         self._limiter = trio.CapacityLimiter(most)
         self._idle: list[_Worker] = []
@@ -87,10 +89,11 @@ class Remote:
             except BaseException:
                 link.close()
                 raise
-        raise BackendFailed(Reason.TIMEOUT, f"its worker process did not start in {OPENING:g} s")
+        raise BackendFailed(Reason.TIMEOUT, f"its worker process did not start in {OPENING:g} s", silent=True)
 
-    async def _lookup(self, login: Login) -> Account | None:
-        return (await self._ask("lookup", login)).account
+    async def _lookup(self, login: Login) -> Found:
+        answer = await self._ask("lookup", login)
+        return answer.account or answer.refusal
 
     async def _verify(self, login: Login, password: str) -> Account | Refusal:
         answer = await self._ask("verify", login, password)
@@ -120,8 +123,6 @@ class Remote:
         old: tuple[str, ...] = (),
     ) -> Answer:
         """One question to an idle worker, or to a new one. The caller's deadline ends the worker that is at it."""
-        if self._limiter.statistics().tasks_waiting >= MAX_WAITING:
-            raise BackendFailed(Reason.OVERLOAD, "too many questions wait for its workers")
         packet = questions.question(method, login, password, secrets, old)
         async with self._limiter:
             worker = self._take() or (await self._begin())[0]

@@ -35,7 +35,7 @@ def store() -> ShadowStore:
 
 def account(store: ShadowStore, name: str) -> Account:
     found = store.lookup(Login.of(name))
-    assert found is not None
+    assert isinstance(found, Account)
     return found
 
 

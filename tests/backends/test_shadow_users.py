@@ -99,7 +99,7 @@ def test_which_uids_there_are(tmp_path: Path, changes: dict[str, Any], known: li
 
 def test_the_first_of_two_counts(tmp_path: Path) -> None:
     found = store(tmp_path, SHADOW + "joe:$1$other:1::::::\n").lookup(Login.of("joe"))
-    assert found is not None
+    assert isinstance(found, Account)
     assert found.secrets == ("{CRYPT}" + MD5,)
 
 
@@ -188,5 +188,5 @@ def test_expiry(tmp_path: Path, line: str, why: str | None) -> None:
     asked = store(tmp_path, f"joe:{MD5}:{line}\n")
     asked._clock = lambda: DAY * 86400 + 43200.0
     account = asked.lookup(Login.of("joe"))
-    assert account is not None
+    assert isinstance(account, Account)
     assert account.expired == (why is not None)

@@ -61,10 +61,6 @@ def directory(port: int) -> Iterator[tuple[Path, Daemon]]:
             yield path, daemon
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Guarded._call takes every answer for a sign that the store works, those too for which it was not asked",
-)
 def test_an_answer_without_the_store_does_not_say_that_it_works() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # connections are refused
@@ -76,9 +72,6 @@ def test_an_answer_without_the_store_does_not_say_that_it_works() -> None:
             assert (len(daemon.lines("backend-down")), len(daemon.lines("backend-up"))) == (1, 0)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Guarded._call closes the circuit for every answer, those too for which the store was not asked"
-)
 def test_an_answer_without_the_store_does_not_close_the_circuit() -> None:
     seen = []
     with socket.create_server(("127.0.0.1", 0)) as silent, directory(silent.getsockname()[1]) as (place, _):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .. import passwords
+from ..passwords.prepare import to_store
 from .common import Fault, password_from, say, table, tell
 
 
@@ -15,7 +16,7 @@ def run(arguments: argparse.Namespace) -> int:
         say(table(rows, ("scheme", "", "what it is")))
         return 0
     try:
-        say(passwords.make(arguments.scheme, password_from(arguments, confirm=True), arguments.login))
+        say(passwords.make(arguments.scheme, to_store(password_from(arguments, confirm=True)), arguments.login))
     except (Fault, ValueError) as error:
         tell(str(error))
         return 1

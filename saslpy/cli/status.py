@@ -35,6 +35,8 @@ def _tables(status: dict[str, Any]) -> list[str]:
         ["could not find out", str(logins["defer"])],
         ["under way", str(status["pending"])],
     ]
+    if any(status["upgrades"].values()):
+        summary.append(["hashes upgraded", _counted(status["upgrades"])])
     return [
         table(summary),
         table([_backend(backend) for backend in status["backends"]], ("backend", "state", "asked now", "detail")),
@@ -47,6 +49,12 @@ def _tables(status: dict[str, Any]) -> list[str]:
             ("process", "pid", "age"),
         ),
     ]
+
+
+def _counted(upgrades: dict[str, int]) -> str:
+    """ "12, failed 3": how many were written, and what became of others."""
+    others = [f"{name} {count}" for name, count in upgrades.items() if count and name != "written"]
+    return ", ".join([str(upgrades["written"]), *others])
 
 
 def _backend(one: dict[str, Any]) -> list[str]:

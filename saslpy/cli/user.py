@@ -10,6 +10,7 @@ from .. import passwords
 from ..backend import Listing, NoSuchUser, Store, UserExists, WritableStore
 from ..model import Account, Login
 from ..names import MalformedName, NamePolicy, RealmJoin
+from ..passwords.prepare import to_store
 from ..settings import BackendSettings, Settings
 from .common import Fault, become_daemon_user, password_from, print_json, say, settings_or_exit, table, tell
 from .stores import choose, with_backend
@@ -53,7 +54,7 @@ def _set(
     done: str,
 ) -> int:
     login = _login(arguments, settings)
-    secret = passwords.make(arguments.scheme, password_from(arguments, confirm=True), login.name)
+    secret = passwords.make(arguments.scheme, to_store(password_from(arguments, confirm=True)), login.name)
     backend = _writable(arguments, settings)
     with_backend(backend, lambda store: change(store, login.name, [secret]))
     say(f"{done} {login.name} in {backend.name}")
@@ -83,7 +84,7 @@ def _show(arguments: argparse.Namespace, settings: Settings) -> int:
     backend = _chosen(arguments, settings, Store, "cannot look up a user")
     login = _login(arguments, settings)
     account = with_backend(backend, lambda store: store.lookup(login))
-    if account is None:
+    if not isinstance(account, Account):
         raise NoSuchUser(login.name)
     shown = _shown(account)
     if arguments.json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .limits import MAX_PASSWORD
 
-__all__ = ["candidates", "saslprep"]
+__all__ = ["candidates", "saslprep", "to_store"]
 
 
 def candidates(password: str) -> tuple[bytes, ...]:
@@ -26,6 +26,14 @@ def candidates(password: str) -> tuple[bytes, ...]:
     if not prepared or prepared == password:
         return (raw,)
     return (raw, prepared.encode("utf-8"))
+
+
+def to_store(password: str) -> str:
+    """The form that a new password is stored in: prepared, so that every spelling that a client may send is right for it.
+
+    As it is where SASLprep prohibits it, and then right in that spelling alone.
+    """
+    return password if password.isascii() else saslprep(password) or password
 
 
 def saslprep(text: str) -> str | None:

@@ -10,6 +10,7 @@ from .. import __version__
 from ..authenticator import Authenticator
 from ..guard import Guarded
 from ..servers.accepting import AcceptLoop
+from ..upgrading import Upgrades
 
 
 def status(
@@ -21,6 +22,7 @@ def status(
         "time": round(time.time(), 3),
         "logins": {kind.__name__.lower(): count for kind, count in door.counts.items()},
         "pending": door.rules.pending,
+        "upgrades": _upgrades(door.rules.upgrades),
         "backends": [_backend(guard) for guard in door.rules.backends],
         "listeners": [
             {"protocol": protocol, "listen": loop.name, "open": loop.open, "refused": loop.refused}
@@ -28,6 +30,12 @@ def status(
         ],
         "processes": [{"role": role, "pid": pid, "age": round(age, 1)} for role, pid, age in processes],
     }
+
+
+def _upgrades(upgrades: Upgrades | None) -> dict[str, int]:
+    """What became of the hash upgrades since the start or the last reload (``Upgrades.counts``)."""
+    counts = {} if upgrades is None else upgrades.counts
+    return {name: counts.get(name, 0) for name in ("written", "changed", "failed", "dropped")}
 
 
 def _backend(guard: Guarded) -> dict[str, Any]:

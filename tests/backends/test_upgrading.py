@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -332,6 +334,10 @@ def test_the_daemon(place: Path) -> None:
         assert ask(place, LOGIN, PASSWORD + "x") == "reject"
         time.sleep(0.3)
         assert len(running.lines("upgraded")) == 1
+        status = json.loads(run("status", "--json", "--config", str(place / "saslpy.toml")).stdout)
+        assert status["upgrades"] == {"written": 1, "changed": 0, "failed": 0, "dropped": 0}
+        shown = run("status", "--config", str(place / "saslpy.toml")).stdout
+        assert re.search(r"^hashes upgraded +1$", shown, re.MULTILINE), shown
         assert PASSWORD not in running.log.read_text()
 
 

@@ -111,6 +111,9 @@ def test_hash_prints_what_check_accepts() -> None:
         done = run("hash", "--scheme", scheme, "--password-stdin", password="secret\n")
         assert done.returncode == 0
         assert passwords.parse(done.stdout.strip()).check(b"secret")
+    done = run("hash", "--password-stdin", password="e\u0301te\u0301\n")  # as a Mac has it
+    assert passwords.parse(done.stdout.strip()).check("été".encode())
+    assert not passwords.parse(done.stdout.strip()).check(b"ete")
     done = run("hash", "--scheme", "ROT13", "--password-stdin", password="secret")
     assert done.returncode == 1
     assert "cannot make 'ROT13'; there are ARGON2ID" in done.stderr

@@ -210,7 +210,9 @@ class HashPool:
     def _send(self, seat: _Seat, packet: bytes) -> None:
         try:
             if not seat.link.send(packet):
-                seat.link.end()  # MAX_SIZE keeps this from happening; should it, nothing waits for nobody
+                seat.link.end(
+                    "it does not read"
+                )  # MAX_SIZE keeps this from happening; should it, nothing waits for nobody
         except WorkerEnded:
             return  # _keep_seat hears of it, too
 
@@ -267,7 +269,7 @@ class HashPool:
             now = trio.current_time()
             for seat in self._seats:
                 if seat.jobs and seat.heard < now - STUCK:
-                    seat.link.end()
+                    seat.link.end("did not answer in time")
                 self._give_up(seat.jobs.values(), now)
             self._give_up(self._queue, now)
 

@@ -369,7 +369,7 @@ async def _in_workers(folder: Path, backend: Mapping[str, object]) -> AsyncItera
         with theirs:
             process = _started([*arguments, str(theirs.fileno())], theirs.fileno())
         processes.append(process)
-        return Channel(ours, process.kill)
+        return Channel(ours, lambda _why: process.kill())
 
     try:
         async with Remote.opened(start, 1) as remote, Guarded.around("mine", remote, 10.0, Health(None)) as guarded:

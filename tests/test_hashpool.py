@@ -40,7 +40,7 @@ class Played:
         self.end = Link(theirs)
         self.killed = False
 
-    def kill(self) -> None:
+    def kill(self, why: str) -> None:
         self.killed = True
         self.end.socket.close()
 

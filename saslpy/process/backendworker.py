@@ -7,6 +7,7 @@ killed at any moment.
 from __future__ import annotations
 
 import inspect
+import os
 import socket
 from contextlib import AbstractContextManager
 from typing import Any
@@ -25,8 +26,13 @@ def serve(settings: BackendSettings, channel: socket.socket) -> None:
             raise TypeError("an isolated backend must be opened by a plain context manager")
         with manager as backend:
             channel.send(wire.encode(abilities(backend)))
+            ours = os.getpid()
             while packet := channel.recv(wire.MAX_PACKET):
-                channel.send(_answer(backend, questions.read_question(packet)))
+                answer = _answer(backend, questions.read_question(packet))
+                if os.getpid() != ours:
+                    # the backend (a PAM module, say) has forked, and come back here as its own child
+                    os._exit(1)
+                channel.send(answer)
     except (BrokenPipeError, ConnectionResetError):
         return  # the auth process has given up on us
     except (Exception, SystemExit) as error:
@@ -45,10 +51,10 @@ def abilities(backend: Any) -> list[str]:
 
 def _answer(backend: Any, asked: Question) -> bytes:
     try:
-        return questions.answer(_call(backend, asked))
+        return questions.answer(asked.number, _call(backend, asked))
     except (Exception, SystemExit) as error:
         password = asked.password.decode("utf-8", "surrogateescape")
-        return questions.raised(describe(error, (password, *asked.old, *asked.secrets)))
+        return questions.raised(asked.number, describe(error, (password, *asked.old, *asked.secrets)))
 
 
 def _call(backend: Any, asked: Question) -> Any:

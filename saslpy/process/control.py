@@ -78,7 +78,7 @@ class Control:
                 message = await self._ask("start", role)
                 match message.words:
                     case ["started", _, int(pid)]:
-                        return Link(socket.socket(fileno=message.files[0]), lambda: self._send(["end", pid]))
+                        return Link(socket.socket(fileno=message.files[0]), lambda why: self._send(["end", pid, why]))
                     case [_, _, seconds]:
                         await trio.sleep(seconds)
 

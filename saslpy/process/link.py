@@ -14,15 +14,19 @@ from . import wire
 
 
 class WorkerEnded(Exception):
-    """The process at the other end is gone, or says what no worker says."""
+    """The process at the other end is gone."""
+
+
+class OddAnswer(WorkerEnded):
+    """It is there, and says what nobody has asked it."""
 
 
 @dataclass(slots=True, eq=False)
 class Link:
-    """One worker: packets to it and from it. ``end`` kills it, at once and for sure."""
+    """One worker: packets to it and from it. ``end`` kills it, at once and for sure, and gets the reason for the log."""
 
     socket: socket.socket
-    end: Callable[[], None] = field(default=lambda: None)
+    end: Callable[[str], None] = field(default=lambda _why: None)
 
     def __post_init__(self) -> None:
         self.socket.setblocking(False)
@@ -40,13 +44,19 @@ class Link:
         self.socket.close()
 
     def alive(self) -> bool:
-        """Whether the worker is still there, as far as can be told without asking it."""
+        """Whether the worker is still there, as far as can be told without asking it.
+
+        Raises ``OddAnswer`` when it has sent something, though nobody has asked.
+        """
         try:
-            return self.socket.recv(1, socket.MSG_PEEK) != b""
+            unasked = self.socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return True
         except OSError:
             return False
+        if unasked:
+            raise OddAnswer("it answers without a question")
+        return False
 
     def send(self, packet: bytes) -> bool:
         """Whether the packet has gone; False when the worker has enough unread ones. Raises ``WorkerEnded``."""

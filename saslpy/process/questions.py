@@ -15,8 +15,9 @@ METHODS: tuple[Method, ...] = ("lookup", "verify", "sample", "probe", "set_secre
 
 
 class Question(msgspec.Struct, array_like=True):
-    """One call. ``password`` is the bytes that the client sent."""
+    """One call. ``number`` comes back with the answer. ``password`` is the bytes that the client sent."""
 
+    number: int
     method: Method
     login: Login | None = None
     password: bytes = b""
@@ -30,6 +31,7 @@ class Question(msgspec.Struct, array_like=True):
 class Answer(msgspec.Struct, array_like=True):
     """What came of it: an account, a refusal, a text, a yes, or nothing of these; or what was raised, in words."""
 
+    number: int
     account: Account | None = None
     refusal: Refusal | None = None
     text: str | None = None
@@ -44,7 +46,8 @@ _questions = msgspec.msgpack.Decoder(Question)
 _answers = msgspec.msgpack.Decoder(Answer)
 
 
-def question(
+def question(  # noqa: PLR0913, PLR0917
+    number: int,
     method: Method,
     login: Login | None = None,
     password: str = "",
@@ -52,7 +55,7 @@ def question(
     old: tuple[str, ...] = (),
 ) -> bytes:
     """A packet. Raises ``UnicodeError`` for a name that is no text, which no policy lets through."""
-    asked = Question(method, login, password.encode("utf-8", "surrogateescape"), secrets, old)
+    asked = Question(number, method, login, password.encode("utf-8", "surrogateescape"), secrets, old)
     try:
         return msgspec.msgpack.encode(asked)
     except UnicodeEncodeError:  # in what the caller says of itself: the name has passed the policy
@@ -78,27 +81,27 @@ def read_question(packet: bytes) -> Question:
     return _questions.decode(packet)
 
 
-def answer(value: Any) -> bytes:
+def answer(number: int, value: Any) -> bytes:
     """A packet with what a backend's method returned. Raises ``TypeError`` when that is nothing of its contract."""
     match value:
         case None | False:
-            return msgspec.msgpack.encode(Answer())
+            return msgspec.msgpack.encode(Answer(number))
         case True:
-            return msgspec.msgpack.encode(Answer(yes=True))
+            return msgspec.msgpack.encode(Answer(number, yes=True))
         case Account():
             if (fault := fault_in(value)) is not None:
                 raise TypeError(f"the backend answered an account whose {fault}")
-            return msgspec.msgpack.encode(Answer(account=value))
+            return msgspec.msgpack.encode(Answer(number, account=value))
         case Refusal():
-            return msgspec.msgpack.encode(Answer(refusal=value))
+            return msgspec.msgpack.encode(Answer(number, refusal=value))
         case str():
-            return msgspec.msgpack.encode(Answer(text=value))
+            return msgspec.msgpack.encode(Answer(number, text=value))
     raise TypeError(f"the backend answered {type(value).__name__}")
 
 
-def raised(text: str) -> bytes:
+def raised(number: int, text: str) -> bytes:
     """A packet that says that the method has raised."""
-    return msgspec.msgpack.encode(Answer(raised=text.encode("utf-8", "replace").decode()))
+    return msgspec.msgpack.encode(Answer(number, raised=text.encode("utf-8", "replace").decode()))
 
 
 def read_answer(packet: bytes) -> Answer:

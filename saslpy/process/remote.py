@@ -13,7 +13,7 @@ from ..backend import Found
 from ..guard import BackendFailed
 from ..model import Account, Login, Reason, Refusal
 from . import questions
-from .link import Link, WorkerEnded
+from .link import Link, OddAnswer, WorkerEnded
 from .questions import Answer, Method
 
 RECYCLE = 1000
@@ -44,6 +44,7 @@ class Remote:
         self._start = start
         self._limiter = trio.CapacityLimiter(most)
         self._idle: list[_Worker] = []
+        self._asked = 0
 
     @classmethod
     @asynccontextmanager
@@ -123,10 +124,12 @@ class Remote:
         old: tuple[str, ...] = (),
     ) -> Answer:
         """One question to an idle worker, or to a new one. The caller's deadline ends the worker that is at it."""
-        packet = questions.question(method, login, password, secrets, old)
+        self._asked += 1
+        number = self._asked
+        packet = questions.question(number, method, login, password, secrets, old)
         async with self._limiter:
             worker = self._take() or (await self._begin())[0]
-            answer = await self._exchange(worker, packet)
+            answer = await self._exchange(worker, number, packet)
         if answer.raised is not None:
             raise BackendFailed(Reason.BACKEND_FAILED, answer.raised)
         return answer
@@ -135,21 +138,26 @@ class Remote:
         """An idle worker that is still there; the one that was used last."""
         while self._idle:
             worker = self._idle.pop()
-            if worker.link.alive():
-                return worker
+            try:
+                if worker.link.alive():
+                    return worker
+            except OddAnswer as odd:
+                worker.link.end(str(odd))
             worker.link.close()
         return None
 
-    async def _exchange(self, worker: _Worker, packet: bytes) -> Answer:
+    async def _exchange(self, worker: _Worker, number: int, packet: bytes) -> Answer:
         try:
             if not worker.link.send(packet):
-                raise WorkerEnded("it does not read")
-            answer = questions.read_answer(await worker.link.receive_packet())
-        except (WorkerEnded, msgspec.DecodeError) as ended:
+                raise OddAnswer("it does not read")
+            answer = _read(await worker.link.receive_packet(), number)
+        except WorkerEnded as ended:
+            if isinstance(ended, OddAnswer):
+                worker.link.end(str(ended))
             worker.link.close()
             raise BackendFailed(Reason.BACKEND_FAILED, f"its worker process ended: {ended}") from None
         except BaseException:  # cancelled: nobody knows what it is at
-            worker.link.end()
+            worker.link.end("did not answer in time")
             worker.link.close()
             raise
         worker.answered += 1
@@ -158,3 +166,14 @@ class Remote:
         else:
             self._idle.append(worker)
         return answer
+
+
+def _read(packet: bytes, number: int) -> Answer:
+    """The answer to a question. Raises ``OddAnswer`` for anything else: it may be another user's."""
+    try:
+        answer = questions.read_answer(packet)
+    except msgspec.DecodeError:
+        raise OddAnswer("it sends what is no answer") from None
+    if answer.number != number:
+        raise OddAnswer("it answers another question")
+    return answer

@@ -2,10 +2,10 @@
 
 The auth process asks it over one channel, and can ask: ``["start", number, role]`` for a worker, answered by
 ``["started", number, pid]`` with the worker's channel, or by ``["wait", number, seconds]``; ``["processes", number]`` for
-a list of ``[role, pid, age]``; ``["reload", number]``, answered by a list of faults. It can tell ``["end", pid]`` to have
-a worker killed, and ``["ready"]``. What a role runs, as whom and how many of it is said by the configuration alone. A new
-configuration goes to the auth process as ``["adopt"]`` with a file, and is answered by ``["adopted"]`` or ``["refused",
-why]``.
+a list of ``[role, pid, age]``; ``["reload", number]``, answered by a list of faults. It can tell ``["ready"]``, and
+``["end", pid, why]`` to have a worker killed. What a role runs, as whom and how many of it is said by the configuration
+alone. A new configuration goes to the auth process as ``["adopt"]`` with a file, and is answered by ``["adopted"]`` or
+``["refused", why]``.
 """
 
 from __future__ import annotations
@@ -214,8 +214,8 @@ class Supervisor:
         match words:
             case ["start", int(number), str(role)]:
                 self._start_worker(number, role)
-            case ["end", int(pid)]:
-                self._end_worker(pid)
+            case ["end", int(pid), str(why)]:
+                self._end_worker(pid, why)
             case ["processes", int(number)]:
                 self._tell(["processes", number, self._processes()])
             case ["reload", int(number)]:
@@ -263,10 +263,10 @@ class Supervisor:
         children = [(child.role, child.pid, now - child.started) for child in self._children.values()]
         return [("supervisor", os.getpid(), now - self._started), *children]
 
-    def _end_worker(self, pid: int) -> None:
+    def _end_worker(self, pid: int, why: str) -> None:
         child = self._children.get(pid)
         if child is not None and child is not self._auth:
-            self._log.warning("killed", process=child.role, pid=pid, detail="did not answer in time")
+            self._log.warning("killed", process=child.role, pid=pid, detail=why)
             child.kill()
 
     def _tell(self, message: Any, files: Sequence[int] = ()) -> None:

@@ -28,7 +28,7 @@ class Workers:
                 [sys.executable, "-c", program, str(theirs.fileno())], pass_fds=[theirs.fileno()]
             )
         self.processes.append(process)
-        return Link(ours, process.kill)
+        return Link(ours, lambda _why: process.kill())
 
 
 @contextmanager

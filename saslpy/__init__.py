@@ -4,6 +4,7 @@ A backend's author imports these names; the contract is told in ``saslpy.backend
 """
 
 from .backend import (
+    BadRecord,
     BatchStore,
     Listing,
     NoSuchUser,
@@ -23,6 +24,7 @@ __all__ = [
     "NEVER_HERE",
     "Accept",
     "Account",
+    "BadRecord",
     "BatchStore",
     "Caller",
     "Defer",

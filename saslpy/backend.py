@@ -111,6 +111,14 @@ class Upgrading(Store, Protocol):
         """
 
 
+class BadRecord(Exception):
+    """What the store holds of one login makes no sense, though it has answered: two rows, a number that is none.
+
+    A backend raises this, or a class made of it, instead of a plain exception: the login is deferred as after any failure,
+    but the store does not count as down.
+    """
+
+
 class NoSuchUser(LookupError):
     """The store has no user of this name."""
 

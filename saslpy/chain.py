@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Literal
 
-from .accounts import AccountTemplate, network
+from .accounts import AccountTemplate
 from .checking import Checker, Usual
 from .guard import BackendFailed, Guarded
 from .hashing import HashingFailed, Overloaded, TooLate
 from .model import Accept, Account, Defer, Login, Origin, Reason, Refusal, Reject, Verdict
+from .soundness import network
 from .upgrading import Upgrader
 
 OnReject = Literal["stop", "next"]

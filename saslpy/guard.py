@@ -17,12 +17,12 @@ from typing import Any, TypeVar
 
 import trio
 
-from .accounts import fault_in
-from .backend import BatchStore, Probe, Sampling, Store, Verifier
+from .backend import BadRecord, BatchStore, Probe, Sampling, Store, Verifier
 from .breaker import Breaker
 from .coalesce import Coalescer, TooManyWaiting, WaitedTooLong
 from .health import Health
 from .model import NEVER_HERE, Account, Login, Reason, Refusal
+from .soundness import fault_in, fault_in_refusal
 from .texts import describe
 from .turns import NoTurn, Turns
 
@@ -37,21 +37,18 @@ LIMIT = 512
 THREADS = 8
 """Threads at most in one backend's blocking methods, those abandoned at the deadline included."""
 
-ONE_LOGINS_TROUBLE = (Reason.TIMEOUT, Reason.OVERLOAD)
-"""Failures that say nothing of the backend unless it was silent: others were answered, or there was little time."""
-
 
 class BackendFailed(Exception):
     """The backend could not say. ``detail`` is for the log; it never holds a secret of ours.
 
-    ``silent``: it has said nothing to anybody for its whole timeout, which is more than one login's trouble.
+    ``one_login``: it is this login's trouble (others are answered, its record is bad), and not the backend's.
     """
 
-    def __init__(self, reason: Reason, detail: str, silent: bool = False) -> None:
+    def __init__(self, reason: Reason, detail: str, one_login: bool = False) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
-        self.silent = silent
+        self.one_login = one_login
 
 
 class Guarded:
@@ -147,11 +144,14 @@ class Guarded:
             raise
         finally:
             self._under_way -= 1
-        if isinstance(answer, Refusal):
-            return answer
-        if not isinstance(answer, Account):
-            raise self._odd(f"{type(answer).__name__}, not Account or Refusal")
-        return self._sound(answer)
+        if isinstance(answer, Account):
+            return _sound(answer)
+        if not isinstance(answer, Refusal):
+            raise _odd(f"{type(answer).__name__}, not Account or Refusal")
+        fault = fault_in_refusal(answer)
+        if fault is not None:
+            raise _odd(f"a refusal whose {fault}")
+        return answer
 
     async def replace_secrets(self, login: Login, old: Sequence[str], new: Sequence[str]) -> bool:
         """Whether these stored secrets now have the place of the old ones.
@@ -181,7 +181,7 @@ class Guarded:
         self._under_way += 1
 
     def _note(self, failure: BackendFailed, login: Login) -> None:
-        if failure.silent:
+        if failure.reason is Reason.TIMEOUT and not failure.one_login:
             self._breaker.silent(login.name)
 
     async def sample(self, until: float = inf) -> str | None:
@@ -206,7 +206,7 @@ class Guarded:
     async def _ask_many(self, logins: Sequence[Login]) -> Sequence[Account | Exception | None]:
         answers = list(await self._call(inf, self.backend.lookup_many, logins))
         if len(answers) != len(logins):
-            raise self._odd(f"{len(answers)} answers to {len(logins)} questions")
+            raise _odd(f"{len(answers)} answers to {len(logins)} questions")
         return [self._one_of_many(answer) for answer in answers]
 
     def _one_of_many(self, answer: object) -> Account | Exception | None:
@@ -220,17 +220,10 @@ class Guarded:
 
     def _account(self, answer: object) -> Account | None:
         if isinstance(answer, Account):
-            return self._sound(answer)
+            return _sound(answer)
         if answer is None or answer == NEVER_HERE:
             return None
-        raise self._odd(f"{type(answer).__name__}, not Account or None")
-
-    def _sound(self, account: Account) -> Account:
-        """An account whose fields are of their types; a string in the place of a tuple would be a no for everybody."""
-        fault = fault_in(account)
-        if fault is not None:
-            raise self._odd(f"an account whose {fault}")
-        return account
+        raise _odd(f"{type(answer).__name__}, not Account or None")
 
     async def _call(self, until: float, method: Callable[..., Any], *args: Any, secret: str = "") -> Any:
         """Call the backend, within its time, and remember how it went. ``secret`` is what no failure may show."""
@@ -238,11 +231,14 @@ class Guarded:
         try:
             answer = await self._in_turn(lambda: min(until, self._latest(since)), method, *args)
         except trio.TooSlowError:
-            failure = BackendFailed(Reason.TIMEOUT, self._too_slow(), self._silent(since))
+            failure = BackendFailed(Reason.TIMEOUT, self._too_slow(), one_login=not self._silent(since))
         except NoTurn:
             failure = self._no_turn(since)
         except trio.Cancelled:
             raise
+        except BadRecord as bad:
+            failure = BackendFailed(Reason.BACKEND_FAILED, describe(bad, (secret,)), one_login=True)
+            self._breaker.answered()
         except BackendFailed as told:  # by a worker process, in its own words
             failure = told
             self._breaker.answered()
@@ -254,7 +250,7 @@ class Guarded:
         else:
             self._heard(answer)
             return answer
-        if failure.silent or failure.reason not in ONE_LOGINS_TROUBLE:
+        if not failure.one_login:
             self.health.failed(self.name, failure.detail)
         raise failure
 
@@ -288,16 +284,23 @@ class Guarded:
     def _no_turn(self, since: float) -> BackendFailed:
         """The failure of one that was not asked about: it says nothing to anybody, or others took all of the time."""
         if self._silent(since):
-            return BackendFailed(Reason.TIMEOUT, self._too_slow(), silent=True)
-        return BackendFailed(Reason.OVERLOAD, "too many questions wait for it")
+            return BackendFailed(Reason.TIMEOUT, self._too_slow())
+        return BackendFailed(Reason.OVERLOAD, "too many questions wait for it", one_login=True)
 
     def _too_slow(self) -> str:
         return f"no answer in {self.timeout:g} s"
 
-    def _odd(self, what: str) -> BackendFailed:
-        detail = f"the backend answered {what}"
-        self.health.failed(self.name, detail)
-        return BackendFailed(Reason.BACKEND_FAILED, detail)
+
+def _sound(account: Account) -> Account:
+    """An account whose fields are of their types; a string in the place of a tuple would be a no for everybody."""
+    fault = fault_in(account)
+    if fault is not None:
+        raise _odd(f"an account whose {fault}")
+    return account
+
+
+def _odd(what: str) -> BackendFailed:
+    return BackendFailed(Reason.BACKEND_FAILED, f"the backend answered {what}", one_login=True)
 
 
 def _without_asking(answer: object) -> bool:
@@ -307,5 +310,5 @@ def _without_asking(answer: object) -> bool:
 def _again(error: Exception) -> Exception:
     """The same failure for another task: a shared exception would gather the tracebacks of all of them."""
     if isinstance(error, BackendFailed):
-        return BackendFailed(error.reason, error.detail, error.silent)
+        return BackendFailed(error.reason, error.detail, error.one_login)
     return BackendFailed(Reason.INTERNAL, describe(error))

@@ -35,6 +35,19 @@ class Reason(StrEnum):
     INTERNAL = "internal-error"
 
 
+DOUBTS = frozenset(
+    (
+        Reason.BACKEND_FAILED,
+        Reason.TIMEOUT,
+        Reason.OVERLOAD,
+        Reason.HASHING_FAILED,
+        Reason.SHUTDOWN,
+        Reason.INTERNAL,
+    )
+)
+"""The reasons of "could not find out"; all others are a definite no."""
+
+
 class Caller(NamedTuple):
     """The process at the other end of a unix socket (SO_PEERCRED, unix(7))."""
 

@@ -68,21 +68,23 @@ def _assemble(local: str, domain: str, given: str, origin: Origin | None) -> Log
 
 
 def _refuse_odd_characters(text: str) -> None:
-    if not text.isprintable():
-        _refuse_unprintable(text)
+    if not text.isprintable() and (odd := odd_character(text)):
+        raise MalformedName(odd)
     if len(text) > MAX_BYTES // 4 and len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise MalformedName(f"longer than {MAX_BYTES} bytes")
 
 
-def _refuse_unprintable(text: str) -> None:
+def odd_character(text: str) -> str | None:
+    """What no name may hold, in words, if this one does."""
     for char in text:
         category = unicodedata.category(char)
         if category == "Cs":
-            raise MalformedName("not UTF-8")
+            return "not UTF-8"
         if category == "Cc":
-            raise MalformedName(f"a control character (0x{ord(char):02x})")
+            return f"a control character (0x{ord(char):02x})"
         if category in ("Zl", "Zp", "Cf"):
-            raise MalformedName(f"an invisible character (U+{ord(char):04X})")
+            return f"an invisible character (U+{ord(char):04X})"
+    return None
 
 
 def _refuse_blanks(part: str) -> None:

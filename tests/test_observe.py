@@ -66,6 +66,7 @@ def test_the_audit_line_is_stable() -> None:
     origin = Origin("saslauthd", "smtp", "PLAIN", "192.0.2.7", Caller(12, 33, 33))
     audit.attempt(login, origin, Accept(Account("joe@example.org"), "virtual"), 0.0123)
     audit.attempt(login, origin, Reject(Reason.WRONG_PASSWORD, "virtual"), 0.0123)
+    audit.attempt(login, origin, Accept(Account("boss@example.org"), "virtual"), 0.0123)
     audit.attempt(login, Origin("saslauthd"), Defer(Reason.TIMEOUT, "virtual", "no answer in 3 s"), 3.0)
     start = "time=1970-01-01T00:00:00.000Z level=info event=login"
     assert lines == [
@@ -73,6 +74,8 @@ def test_the_audit_line_is_stable() -> None:
         " caller=12:33 backend=virtual ms=12.3",
         f"{start} verdict=reject reason=wrong-password login=Joe@example.org service=smtp mechanism=PLAIN"
         " client=192.0.2.7 caller=12:33 backend=virtual ms=12.3",
+        f"{start} verdict=accept reason=ok login=boss@example.org service=smtp mechanism=PLAIN client=192.0.2.7"
+        " caller=12:33 backend=virtual ms=12.3 asked=Joe@example.org",
         f"{start} verdict=defer reason=timeout login=Joe@example.org service=- mechanism=PLAIN client=- caller=-"
         ' backend=virtual ms=3000.0 detail="no answer in 3 s"',
     ]

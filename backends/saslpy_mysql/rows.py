@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, TypeAlias
 
+from saslpy.backend import BadRecord
 from saslpy.model import Account
 from saslpy.texts import listed, pairs
 
@@ -25,7 +26,7 @@ _YES = {"1", "y", "yes", "t", "true", "on", "\x01"}  # "\x01": BIT(1)
 _NO = {"", "0", "n", "no", "f", "false", "off", "\x00"}
 
 
-class BadRow(ValueError):
+class BadRow(BadRecord):
     """The store's answer about one login makes no sense. The message holds no value of the row."""
 
 

@@ -84,6 +84,7 @@ class PamVerifier:
         try:
             entry = pwd.getpwnam(name)
         except KeyError:  # a virtual user, such as pam_userdb's
+            _refuse_unreadable()
             return Account(name, aliases=self._aliases(name))
         if entry.pw_uid == 0 and not self._config.allow_root:
             return Refusal(Reason.DISABLED, "uid 0, and allow_root is not set")
@@ -99,6 +100,14 @@ class PamVerifier:
 
     def _aliases(self, name: str) -> tuple[str, ...]:
         return () if "@" in name else tuple(f"{name}@{domain}" for domain in self._domains)
+
+
+def _refuse_unreadable() -> None:
+    """Python says KeyError too when passwd could not be asked (no descriptor left, say). Raises ``PamFailure``."""
+    try:
+        pwd.getpwuid(0)
+    except KeyError:
+        raise PamFailure("passwd cannot be read: not even uid 0 is found in it") from None
 
 
 def _text(value: str, errors: str = "strict") -> str:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from saslpy.backend import BadRecord
+
 SHADOW_FIELDS = 9
 PASSWD_FIELDS = 7
 
 
-class MalformedLine(ValueError):
+class MalformedLine(BadRecord):
     """A line cannot be read. The message holds no field of it."""
 
 

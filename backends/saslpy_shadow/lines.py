@@ -42,6 +42,11 @@ class Signature:
     size: int
     mtime_ns: int
 
+    @property
+    def file(self) -> tuple[int, int]:
+        """Which file it is, whatever it holds."""
+        return self.device, self.inode
+
     @classmethod
     def of(cls, file: BinaryIO) -> Signature:
         """That of an open file."""
@@ -68,6 +73,7 @@ class NamedLines:
         self._colons = fields - 1
         self._clock = clock
         self._index: Index | None = None
+        self._before: Index | None = None  # the last one that was settled
 
     def line(self, name: bytes) -> bytes | None:
         """The line of a name without its end, None when there definitely is none. Raises OSError."""
@@ -76,7 +82,7 @@ class NamedLines:
                 index = self._current(file)
                 place = index.places.get(name)
                 if place is None:
-                    self._refuse_half(index)
+                    self._refuse_half(index, name)
                     return None
                 file.seek(place)
                 line = file.readline(MAX_LINE)
@@ -109,7 +115,11 @@ class NamedLines:
         signature = Signature.of(file)
         known = self._index
         if known is None or known.signature != signature or not known.settled:
+            if known is not None and known.settled:
+                self._before = known
             self._index = index = self._indexed(file, signature)
+            if index.settled:
+                self._before = None
             if index.malformed and (known is None or known.signature != signature):
                 _log.warning("%s: %d malformed lines", self._path, index.malformed)
             return index
@@ -131,9 +141,16 @@ class NamedLines:
         settled = self._clock() - signature.mtime_ns > UNSETTLED_NS
         return Index(signature, places, malformed, settled, cut=not last.endswith(b"\n"))
 
-    def _refuse_half(self, index: Index) -> None:
-        """A file that is just being written holds only some of its users: the others are not unknown."""
-        if index.cut and not index.settled:
+    def _refuse_half(self, index: Index, name: bytes) -> None:
+        """A file that is just being written holds only some of its users: the others are not unknown.
+
+        It shows by a line without an end, or by a user of before who is missing from the same file (the tools of shadow
+        make a new one, and rename it).
+        """
+        before = self._before
+        same_file = before is not None and before.signature.file == index.signature.file
+        missing = before is not None and same_file and name in before.places
+        if not index.settled and (index.cut or missing):
             raise UnreadableFile(f"{self._path}: seems to be half written")
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from saslpy.backend import NoSuchUser, UserExists
+from saslpy.backend import BadRecord, NoSuchUser, UserExists
 from saslpy.model import Account, Login
 from saslpy.texts import listed, pairs
 
@@ -25,7 +25,7 @@ _BY_ALIAS = f"{_USER} WHERE id = (SELECT user FROM aliases WHERE alias = ?)"
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?)?", re.ASCII)
 
 
-class UnreadableDate(ValueError):
+class UnreadableDate(BadRecord):
     """What stands in ``expires`` is no date, so nobody can say whether the account has expired."""
 
 

@@ -1,9 +1,9 @@
 """One audit line per login attempt: stable keys, in a stable order.
 
-``time level event=login verdict reason login service mechanism client caller backend ms``, then ``detail`` where there is
-something to add. ``verdict`` is accept, reject or defer; ``reason`` a value of ``saslpy.Reason`` (``ok`` for accept);
-``client`` is an IP address or empty; ``caller`` is ``pid:uid`` of the asking process. fail2ban reads these lines
-(contrib/fail2ban).
+``time level event=login verdict reason login service mechanism client caller backend ms``, then ``asked`` where the login
+that was asked for is another one than the account (an alias), and ``detail`` where there is something to add. ``verdict``
+is accept, reject or defer; ``reason`` a value of ``saslpy.Reason`` (``ok`` for accept); ``client`` is an IP address or
+empty; ``caller`` is ``pid:uid`` of the asking process. fail2ban reads these lines (contrib/fail2ban).
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def plain_line(login: Login, origin: Origin, verdict: Verdict, seconds: float) -
     """
     if type(verdict) is Accept and type(verdict.account) is Account:
         outcome, reason, name = "accept", "ok", verdict.account.login
+        if type(name) is not str or (name != login.name and name.lower() != login.name.lower()):
+            return None
     elif type(verdict) is Reject and type(verdict.reason) is Reason and not verdict.detail:
         outcome, reason, name = "reject", verdict.reason.value, login.name
     else:
@@ -96,6 +98,9 @@ def fields(login: Login, origin: Origin, verdict: Verdict, seconds: float) -> di
         "backend": _text(verdict.backend, MAX_WORD),
         "ms": seconds * 1000,
     }
+    asked = (login.name or login.given)[:MAX_LOGIN]
+    if name[:MAX_LOGIN].lower() != asked.lower():
+        line["asked"] = asked
     if detail:
         line["detail"] = detail
     return line

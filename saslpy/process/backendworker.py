@@ -12,6 +12,7 @@ import socket
 from contextlib import AbstractContextManager
 from typing import Any
 
+from ..backend import BadRecord
 from ..settings import BackendSettings
 from ..texts import describe
 from . import questions, wire
@@ -54,7 +55,8 @@ def _answer(backend: Any, asked: Question) -> bytes:
         return questions.answer(asked.number, _call(backend, asked))
     except (Exception, SystemExit) as error:
         password = asked.password.decode("utf-8", "surrogateescape")
-        return questions.raised(asked.number, describe(error, (password, *asked.old, *asked.secrets)))
+        told = describe(error, (password, *asked.old, *asked.secrets))
+        return questions.raised(asked.number, told, isinstance(error, BadRecord))
 
 
 def _call(backend: Any, asked: Question) -> Any:

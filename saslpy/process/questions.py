@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from ..accounts import fault_in
 from ..model import Account, Login, Origin, Refusal
+from ..soundness import fault_in, fault_in_refusal
 
 Method = Literal["lookup", "verify", "sample", "probe", "set_secrets", "replace_secrets"]
 METHODS: tuple[Method, ...] = ("lookup", "verify", "sample", "probe", "set_secrets", "replace_secrets")
@@ -29,7 +29,10 @@ class Question(msgspec.Struct, array_like=True):
 
 
 class Answer(msgspec.Struct, array_like=True):
-    """What came of it: an account, a refusal, a text, a yes, or nothing of these; or what was raised, in words."""
+    """What came of it: an account, a refusal, a text, a yes, or nothing of these; or what was raised, in words.
+
+    ``bad_record``: what was raised is about the login alone (``backend.BadRecord``).
+    """
 
     number: int
     account: Account | None = None
@@ -37,6 +40,7 @@ class Answer(msgspec.Struct, array_like=True):
     text: str | None = None
     raised: str | None = None
     yes: bool = False
+    bad_record: bool = False
 
     def __repr__(self) -> str:
         return "Answer(…)"
@@ -93,15 +97,18 @@ def answer(number: int, value: Any) -> bytes:
                 raise TypeError(f"the backend answered an account whose {fault}")
             return msgspec.msgpack.encode(Answer(number, account=value))
         case Refusal():
+            if (fault := fault_in_refusal(value)) is not None:
+                raise TypeError(f"the backend answered a refusal whose {fault}")
             return msgspec.msgpack.encode(Answer(number, refusal=value))
         case str():
             return msgspec.msgpack.encode(Answer(number, text=value))
     raise TypeError(f"the backend answered {type(value).__name__}")
 
 
-def raised(number: int, text: str) -> bytes:
+def raised(number: int, text: str, bad_record: bool = False) -> bytes:
     """A packet that says that the method has raised."""
-    return msgspec.msgpack.encode(Answer(number, raised=text.encode("utf-8", "replace").decode()))
+    told = text.encode("utf-8", "replace").decode()
+    return msgspec.msgpack.encode(Answer(number, raised=told, bad_record=bad_record))
 
 
 def read_answer(packet: bytes) -> Answer:

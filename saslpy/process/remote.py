@@ -90,7 +90,7 @@ class Remote:
             except BaseException:
                 link.close()
                 raise
-        raise BackendFailed(Reason.TIMEOUT, f"its worker process did not start in {OPENING:g} s", silent=True)
+        raise BackendFailed(Reason.TIMEOUT, f"its worker process did not start in {OPENING:g} s")
 
     async def _lookup(self, login: Login) -> Found:
         answer = await self._ask("lookup", login)
@@ -131,7 +131,7 @@ class Remote:
             worker = self._take() or (await self._begin())[0]
             answer = await self._exchange(worker, number, packet)
         if answer.raised is not None:
-            raise BackendFailed(Reason.BACKEND_FAILED, answer.raised)
+            raise BackendFailed(Reason.BACKEND_FAILED, answer.raised, one_login=answer.bad_record)
         return answer
 
     def _take(self) -> _Worker | None:

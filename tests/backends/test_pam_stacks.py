@@ -245,3 +245,48 @@ def test_what_pam_is_not_asked(tmp_path: Path) -> None:
         assert reason(ask.verify(Login.of(name), password)) is wanted, (name, len(password))
     with pytest.raises(ValueError, match="a NUL"):
         Question("smtp", b"joe", b"x\0y")
+
+
+# --- contrib/pam.d/saslpy
+
+
+SHIPPED = Path(__file__).parents[2] / "contrib" / "pam.d" / "saslpy"
+
+
+def test_an_outage_locks_nobody_out(tmp_path: Path) -> None:
+    """The stack with pam_faillock as it is shipped, with pam_debug in the place of pam_unix."""
+    lines = [line for line in SHIPPED.read_text().splitlines() if line.startswith("#auth")]
+    (before,) = [number for number, line in enumerate(lines) if "faillock.so preauth" in line]
+    shipped = [line[1:].replace("deny=10", f"deny=3 dir={tmp_path}/tally") for line in lines[before : before + 4]]
+    (tmp_path / "tally").mkdir()
+
+    def answers(code: str, times: int) -> list[Account | Refusal | None]:
+        """What comes of some logins while pam_unix would say that; None for a failure."""
+        lines = [line.replace("pam_unix.so nodelay", f"pam_debug.so auth={code}") for line in shipped]
+        stack(tmp_path, "smtp", *lines, YES)
+        found: list[Account | Refusal | None] = []
+        for _ in range(times):
+            try:
+                found.append(verifier(tmp_path).verify(Login.of("nobody"), "x"))
+            except PamFailure:
+                found.append(None)
+        return found
+
+    assert answers("authinfo_unavail", 5) == [None] * 5
+    assert [type(one) for one in answers("success", 1)] == [Account]
+    assert [type(one) for one in answers("auth_err", 3)] == [Refusal] * 3
+    assert [type(one) for one in answers("success", 1)] == [Refusal]  # locked
+
+
+def test_a_passwd_that_cannot_be_asked_is_no_virtual_user(
+    users: Callable[[dict[str, str]], PamVerifier], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_key: object) -> None:
+        raise KeyError
+
+    asked = users({"ann": "geheim"})
+    assert asked.verify(Login.of("ann"), "geheim") == Account("ann")
+    for name in ("getpwnam", "getpwuid"):  # as CPython does with no descriptor left
+        monkeypatch.setattr(f"pwd.{name}", gone)
+    with pytest.raises(PamFailure, match="passwd cannot be read"):
+        asked.verify(Login.of("ann"), "geheim")

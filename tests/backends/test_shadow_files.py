@@ -135,6 +135,32 @@ def test_nor_one_that_is_being_written(tmp_path: Path) -> None:
     assert asked.lookup(Login.of("joe")) is None
 
 
+def test_nor_one_that_is_written_anew_in_its_place(tmp_path: Path) -> None:
+    asked = store(tmp_path)
+    settle(tmp_path)
+    assert asked.lookup(Login.of("joe")) is not None
+    before, line = SHADOW[: SHADOW.index("joe:")], SHADOW[SHADOW.index("joe:") :]
+    (tmp_path / "shadow").write_text(before)  # cut at a line's end
+    for _ in range(2):
+        with pytest.raises(UnreadableFile, match="half written"):
+            asked.lookup(Login.of("joe"))
+    assert asked.lookup(Login.of("nobody-of-this-name")) is None
+    (tmp_path / "shadow").write_text(before + line)
+    assert asked.lookup(Login.of("joe")) is not None
+    (tmp_path / "new").write_text(before)  # as userdel does it
+    (tmp_path / "new").rename(tmp_path / "shadow")
+    assert asked.lookup(Login.of("joe")) is None
+
+
+def test_a_user_who_was_cut_out_is_unknown_after_a_while(tmp_path: Path) -> None:
+    asked = store(tmp_path)
+    settle(tmp_path)
+    assert asked.lookup(Login.of("joe")) is not None
+    (tmp_path / "shadow").write_text(SHADOW[: SHADOW.index("joe:")])
+    settle(tmp_path)
+    assert asked.lookup(Login.of("joe")) is None
+
+
 def test_the_last_line_needs_no_end(tmp_path: Path) -> None:
     assert store(tmp_path, f"joe:{MD5}:1::::::").lookup(Login.of("joe")) is not None
 

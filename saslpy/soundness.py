@@ -1,0 +1,72 @@
+"""Whether what a plug-in answers is what its contract says: the fields of accounts and refusals, and their types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from types import NoneType
+
+from .model import DOUBTS, Account, Reason, Refusal
+from .names import odd_character
+
+
+def fault_in(account: Account) -> str | None:
+    """What is wrong with an account that a plug-in made, in words for its author; None when its fields are sound."""
+    if type(account.login) is not str or not account.login:
+        return "login is no text"
+    if not account.login.isprintable() and (odd := odd_character(account.login)):
+        return f"login holds what no name may: {odd}"
+    if not _texts(account.secrets):
+        return 'secrets are no tuple of texts, such as ("{SCHEME}data",)'
+    return _fault_in_details(account)
+
+
+def fault_in_refusal(refusal: Refusal) -> str | None:
+    """What is wrong with a refusal that a plug-in made, in words for its author; None when it is a definite no."""
+    if not isinstance(refusal.reason, Reason):
+        return "reason is no saslpy.Reason"
+    if refusal.reason in DOUBTS:
+        return f"reason {refusal.reason.value} says that nothing was found out: raise an exception instead"
+    return None if isinstance(refusal.detail, str) else "detail is no text"
+
+
+def _fault_in_details(account: Account) -> str | None:
+    for name, kinds, told in DETAILS:
+        if type(getattr(account, name)) not in kinds:
+            return f"{name} is {told}"
+    for name in ("allow_nets", "deny_services", "aliases"):
+        if not _texts(getattr(account, name)):
+            return f"{name} are no tuple of texts"
+    if not isinstance(account.options, Mapping):
+        return "options are no mapping"
+    return next(
+        (f"allow_nets hold {text[:64]!r}, which is no network" for text in account.allow_nets if not network(text)),
+        None,
+    )
+
+
+DETAILS = (
+    ("disabled", (bool,), "neither True nor False"),
+    ("expired", (bool,), "neither True nor False"),
+    ("uid", (int, NoneType), "no number"),
+    ("gid", (int, NoneType), "no number"),
+    ("home", (str, NoneType), "no text"),
+    ("maildir", (str, NoneType), "no text"),
+    ("quota", (str, NoneType), "no text"),
+    ("name", (str, NoneType), "no text"),
+)
+"""Fields of an account, the types that they may have, and what is said of any other."""
+
+
+def _texts(values: object) -> bool:
+    return type(values) is tuple and all(isinstance(value, str) for value in values)
+
+
+@lru_cache(4096)
+def network(text: str) -> IPv4Network | IPv6Network | None:
+    """A network in CIDR form ("192.0.2.0/24", or one address), None when it is none."""
+    try:
+        return ip_network(text.strip(), strict=False)
+    except ValueError:
+        return None

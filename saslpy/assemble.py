@@ -13,7 +13,7 @@ from .backend import Upgrading
 from .chain import Chain, Link
 from .checking import Checker, Usual
 from .guard import BackendFailed, Guarded
-from .hashing import Hashes, HashThreads, cores
+from .hashing import Hashes, HashThreads, cores, no_backlog
 from .hashpool import HashPool
 from .health import Health
 from .names import NamePolicy
@@ -58,7 +58,7 @@ async def rules(settings: Settings, log: Log, control: Control | None, once: boo
         checker = Checker(hashes, log, auth.passwords.forbidden)
         health = Health(log)
         links = {
-            backend.name: await stack.enter_async_context(link(backend, health, control))
+            backend.name: await stack.enter_async_context(link(backend, health, control, hashes))
             for backend in settings.used_backends
         }
         upgrades = None
@@ -117,7 +117,9 @@ def role_of(backend: BackendSettings) -> str:
 
 
 @asynccontextmanager
-async def link(settings: BackendSettings, health: Health, control: Control | None = None) -> AsyncIterator[Link]:
+async def link(
+    settings: BackendSettings, health: Health, control: Control | None = None, hashes: Hashes | None = None
+) -> AsyncIterator[Link]:
     """One backend, open and guarded."""
     options = settings.options
     async with AsyncExitStack() as stack:
@@ -127,8 +129,9 @@ async def link(settings: BackendSettings, health: Health, control: Control | Non
             why = error.detail if isinstance(error, BackendFailed) else describe(error)
             raise PluginError(f"backend.{settings.name}: cannot be opened: {why}") from error
         workers = backend.most if isinstance(backend, Remote) else None
+        backlog = no_backlog if hashes is None else hashes.backlog
         guarded = await stack.enter_async_context(
-            Guarded.around(settings.name, backend, options.timeout, health, workers=workers)
+            Guarded.around(settings.name, backend, options.timeout, health, workers=workers, backlog=backlog)
         )
         yield Link(guarded, options.on_reject, Usual(options.default_scheme), options.account)
 

@@ -1,7 +1,8 @@
 """Concurrent lookups become one question.
 
 While a question is under way, further lookups gather; when it is answered, all that have gathered go out together. A
-lone lookup goes out at once, so nobody waits for company. A second question goes out beside the first only when there
+lone lookup goes out at once, so nobody waits for company, unless it has leisure: when password checks are waiting for
+their turn, the lookup's own check would wait, too. A second question goes out beside the first only when there
 are enough lookups for a whole one, or when the first takes long: small questions cost more than they gain.
 """
 
@@ -16,6 +17,7 @@ from typing import TypeAlias
 import outcome
 import trio
 
+from .hashing import no_backlog
 from .model import Account, Login
 
 MOST = 64
@@ -56,20 +58,23 @@ class Coalescer:
     """``lookup`` for one login, ``ask`` for many. At most ``parallel`` questions are under way.
 
     A lookup that has waited since a time ends by ``latest`` of it at the latest (``trio.current_time``, asked again and
-    again, since it may move), or raises ``WaitedTooLong``. ``ask`` must end by itself (it has a deadline). What it raises
+    again, since it may move), or raises ``WaitedTooLong``. ``leisure`` gives the seconds for which a lookup may wait for
+    others without anybody's waiting longer in the end. ``ask`` must end by itself (it has a deadline). What it raises
     is raised, made anew by ``copy``, in each of the tasks.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917
         self,
         ask: Ask,
         copy: Callable[[Exception], Exception],
         nursery: trio.Nursery,
         latest: Callable[[float], float],
         parallel: int = 2,
+        leisure: Callable[[], float] = no_backlog,
     ) -> None:
         self._ask = ask
         self._latest = latest
+        self._leisure = leisure
         self._timed: list[_Waiter] = []
         self._copy = copy
         self._nursery = nursery
@@ -111,8 +116,10 @@ class Coalescer:
     async def _run(self) -> None:
         """Ask until nobody waits."""
         try:
-            while group := self._next_group():
-                await self._ask_for(group)
+            while self._waiting:
+                if (leisure := self._leisure()) > 0:
+                    await trio.sleep(leisure)
+                await self._ask_for(self._next_group())
         finally:
             self._under_way -= 1
 
@@ -130,6 +137,8 @@ class Coalescer:
         return group
 
     async def _ask_for(self, group: dict[str, list[_Waiter]]) -> None:
+        if not group:
+            return  # all have given up
         try:
             answers = await self._ask([waiters[0].login for waiters in group.values()])
         except Exception as error:

@@ -20,6 +20,7 @@ import trio
 from .backend import BadRecord, BatchStore, Probe, Sampling, Store, Verifier
 from .breaker import Breaker
 from .coalesce import Coalescer, TooManyWaiting, WaitedTooLong
+from .hashing import no_backlog
 from .health import Health
 from .model import NEVER_HERE, Account, Login, Reason, Refusal
 from .soundness import fault_in, fault_in_refusal
@@ -30,6 +31,9 @@ T = TypeVar("T")
 
 PARALLEL_LOOKUPS = 2
 """Questions under way to one batch store; more would make the batches smaller, not the answers faster."""
+
+LEISURE = (0.1, 0.010)
+"""The part of the password checks' backlog for which a lookup waits for company, and the most of it in seconds."""
 
 LIMIT = 512
 """Questions to one backend at a time: half of what the door takes, so that one that hangs leaves room for the others."""
@@ -55,7 +59,8 @@ class Guarded:
     """One backend as the core sees it. Its methods raise ``BackendFailed`` and nothing else.
 
     ``timeout``: seconds without an answer; ``limit``: questions under way at a time, those that wait included;
-    ``workers``: how many it takes at a time where it is in other processes.
+    ``workers``: how many it takes at a time where it is in other processes; ``backlog``: the seconds that a password check
+    must wait for its turn (``Hashes.backlog``).
     """
 
     def __init__(  # noqa: PLR0913, PLR0917
@@ -67,6 +72,7 @@ class Guarded:
         nursery: trio.Nursery,
         limit: int = LIMIT,
         workers: int | None = None,
+        backlog: Callable[[], float] = no_backlog,
     ) -> None:
         self.name = name
         self.backend = backend
@@ -84,7 +90,7 @@ class Guarded:
         self._in_processes = workers is not None
         self._writing = trio.CapacityLimiter(1)
         self._coalescer = (
-            Coalescer(self._ask_many, _again, nursery, self._latest, PARALLEL_LOOKUPS)
+            Coalescer(self._ask_many, _again, nursery, self._latest, PARALLEL_LOOKUPS, leisure_of(backlog))
             if isinstance(backend, BatchStore)
             else None
         )
@@ -99,10 +105,11 @@ class Guarded:
         health: Health,
         limit: int = LIMIT,
         workers: int | None = None,
+        backlog: Callable[[], float] = no_backlog,
     ) -> AsyncIterator[Guarded]:
         """The guard for an open backend; what is still under way at the end is cancelled."""
         async with trio.open_nursery() as nursery:
-            yield cls(name, backend, timeout, health, nursery, limit, workers)
+            yield cls(name, backend, timeout, health, nursery, limit, workers, backlog)
             nursery.cancel_scope.cancel()
 
     @property
@@ -289,6 +296,17 @@ class Guarded:
 
     def _too_slow(self) -> str:
         return f"no answer in {self.timeout:g} s"
+
+
+def leisure_of(backlog: Callable[[], float]) -> Callable[[], float]:
+    """How long a lookup may wait for others: a part of what its password check will wait; nothing where that is little."""
+    part, most = LEISURE
+
+    def leisure() -> float:
+        seconds = backlog()
+        return min(seconds * part, most) if seconds >= most else 0.0
+
+    return leisure
 
 
 def _sound(account: Account) -> Account:

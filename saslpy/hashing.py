@@ -50,6 +50,9 @@ class Hashes(Protocol):
     def quiet(self) -> bool:
         """Whether nobody waits for a result who would wait longer for another task now."""
 
+    def backlog(self) -> float:
+        """For how many seconds a task that comes now would have to wait for its turn, as far as is known."""
+
 
 class HashThreads:
     """Hashes in threads of this process: for a command that checks one login and ends."""
@@ -71,6 +74,15 @@ class HashThreads:
     def quiet(self) -> bool:
         """Whether a thread is free."""
         return self._limiter.available_tokens > 0
+
+    def backlog(self) -> float:
+        """Nobody has measured it."""
+        return 0.0
+
+
+def no_backlog() -> float:
+    """Where nothing waits for a hash: 0 seconds."""
+    return 0.0
 
 
 def cores() -> int:

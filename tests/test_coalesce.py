@@ -145,3 +145,22 @@ async def test_a_fault_of_one_row_is_not_the_others(batch: Batch, guarded: Guard
         "nobody": "none",
         "ann": "account",
     }
+
+
+async def test_lookups_wait_for_company_while_their_checks_would_wait_anyway(
+    batch: Batch, autojump_clock: trio.testing.MockClock
+) -> None:
+    backlog = 0.05
+    batch.go.set()
+    async with Guarded.around("batch", batch, 3.0, Health(None), backlog=lambda: backlog) as guarded:
+        start = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for name in ("joe", "ann", "x"):
+                nursery.start_soon(guarded.lookup, Login.of(name))
+                await trio.sleep(0.001)
+        assert batch.batches == [["joe", "ann", "x"]]
+        assert trio.current_time() - start == pytest.approx(0.005)
+        backlog = 0.005  # too little to be worth it
+        start = trio.current_time()
+        await guarded.lookup(Login.of("joe"))
+        assert trio.current_time() == start

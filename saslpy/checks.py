@@ -53,6 +53,22 @@ def warnings(settings: Settings) -> Iterator[Told]:
         if backend not in settings.used_backends:
             yield f"backend.{backend.name}", "no chain asks it"
     yield from _open_to_others(settings)
+    for number, listen in enumerate(settings.listen):
+        if isinstance(listen.place, UnixPlace):
+            yield from _shared_folder(f"listen[{number}].path", listen.place.path.parent)
+
+
+def _shared_folder(what: str, folder: Path) -> Iterator[Told]:
+    """A socket's folder in which a stranger may put a socket of his own, and be told the passwords."""
+    try:
+        mode = folder.stat().st_mode
+    except OSError:
+        return  # it is still to be made
+    if mode & stat.S_IWOTH:
+        yield (
+            what,
+            f"everybody may make a socket in {folder}, and hear passwords while saslpy is down; take another folder",
+        )
 
 
 def _open_to_others(settings: Settings) -> Iterator[Told]:

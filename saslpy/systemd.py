@@ -9,6 +9,9 @@ from functools import cache
 FIRST_PASSED = 3
 """The file descriptor of the first socket (SD_LISTEN_FDS_START)."""
 
+MAX_PASSED = 1024
+"""More than systemd passes."""
+
 
 def notify(state: str) -> None:
     """Send ``READY=1`` and the like, if somebody wants to hear it. Never raises."""
@@ -19,7 +22,8 @@ def notify(state: str) -> None:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.connect(address)
-            sock.send(state.encode())
+            # a reader that does not read must not stop us, too
+            sock.send(state.encode(), socket.MSG_DONTWAIT)
     except OSError:
         return
 
@@ -29,13 +33,21 @@ def passed_sockets() -> dict[str, list[int]]:
     """The file descriptors that were passed to this process, by their names; read once, and then not inherited."""
     if os.environ.pop("LISTEN_PID", None) != str(os.getpid()):
         return {}
-    count, names = os.environ.get("LISTEN_FDS", ""), os.environ.get("LISTEN_FDNAMES", "").split(":")
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
     found: dict[str, list[int]] = {}
-    for position in range(int(count) if count.isdigit() else 0):
+    for position in range(_count(os.environ.get("LISTEN_FDS", ""))):
         number = FIRST_PASSED + position
-        os.set_inheritable(number, False)
+        try:
+            os.set_inheritable(number, False)
+        except OSError:
+            break  # there are fewer than was said
         found.setdefault(names[position] if position < len(names) else "unknown", []).append(number)
     return found
+
+
+def _count(text: str) -> int:
+    """How many descriptors were passed; 0 for what is no sensible number."""
+    return min(int(text), MAX_PASSED) if text.isascii() and text.isdigit() and len(text) < 6 else 0
 
 
 def close_passed() -> None:

@@ -7,6 +7,7 @@ import ipaddress
 import os
 import pwd
 import socket
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -89,7 +90,10 @@ def _passed(place: PassedPlace) -> socket.socket:
             f"systemd has passed {count} with the name {place.name!r} (passed: {given}); "
             "say FileDescriptorName= in the .socket unit, a name for each"
         )
-    sock = socket.socket(fileno=os.dup(found[0]))
+    try:
+        sock = socket.socket(fileno=os.dup(found[0]))
+    except OSError as error:
+        raise ListenError(f"what systemd has passed as {place.name!r} is no socket: {error.strerror}") from None
     try:
         _check_passed(place, sock)
     except BaseException:
@@ -111,12 +115,32 @@ def _check_passed(place: PassedPlace, sock: socket.socket) -> None:
 
 
 def give(place: UnixPlace) -> None:
-    """Owner, group and mode of a socket's file. Raises ``ListenError``."""
+    """Owner, group and mode of a socket's file. Raises ``ListenError``.
+
+    Whoever may write to its folder may put a link there, and root would give him what it points to. So no name is followed:
+    what is changed is the very file that was looked at.
+    """
     try:
-        os.chown(place.path, *_owners(place))
-        place.path.chmod(place.mode)
+        owners = _owners(place)
+        with _socket_file(place.path) as file:
+            os.chown(file, *owners)
+            Path(file).chmod(place.mode)
     except OSError as error:
         raise _told(place.path, error) from None
+
+
+@contextmanager
+def _socket_file(path: Path) -> Iterator[str]:
+    """A name by which nothing but this very socket's file is reached. Raises ``ListenError`` where it is something else."""
+    number = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = os.fstat(number)
+        # another name of it would be another's: a link to a socket that somebody else listens on
+        if not stat.S_ISSOCK(found.st_mode) or found.st_nlink != 1:
+            raise ListenError(f"{path}: something else stands there now; who may write to {path.parent}?")
+        yield f"/proc/self/fd/{number}"
+    finally:
+        os.close(number)
 
 
 def try_out(place: UnixPlace) -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -116,7 +117,7 @@ def listener(path: Path, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket
     return sock
 
 
-def started_with(config: Path, names: str, *sockets: socket.socket) -> subprocess.Popen[bytes]:
+def started_with(config: Path, names: str, *sockets: socket.socket | BinaryIO) -> subprocess.Popen[bytes]:
     numbers = ",".join(str(sock.fileno()) for sock in sockets)
     serve = [sys.executable, "-m", "saslpy", "serve", "--config", str(config)]
     with config.with_suffix(".log").open("wb") as log:
@@ -174,6 +175,15 @@ def test_a_socket_of_the_wrong_kind(place: Path) -> None:
     with listener(place / "mux", socket.SOCK_DGRAM) as mux, started_with(config, "mux", mux) as process:
         assert process.wait(15) == 1
     assert "does not listen for streams" in config.with_suffix(".log").read_text()
+
+
+def test_what_is_no_socket(place: Path) -> None:
+    config = passed(place)
+    with (place / "saslpy.toml").open("rb") as file, started_with(config, "mux", file) as process:
+        assert process.wait(15) == 1
+    text = config.with_suffix(".log").read_text()
+    assert "is no socket" in text
+    assert "Traceback" not in text
 
 
 def test_pam_and_hashes_work_where_no_memory_can_be_made_executable(place: Path) -> None:

@@ -14,18 +14,21 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from saslpy.servers import claiming
 from saslpy.servers.claiming import ListenError
-from saslpy.servers.sockets import UnixPlace, group_id, listening, try_out, user_id
+from saslpy.servers.sockets import UnixPlace, give, group_id, listening, try_out, user_id
+from saslpy.systemd import notify, passed_sockets
 
 from ..real.saslpy import folder
 
 CONTENDER = """
 import os, sys, time
+from dataclasses import replace
 from pathlib import Path
 from saslpy.servers import claiming, sockets
 
@@ -49,6 +52,7 @@ while sys.stdin.buffer.read(1):
 
 HOLDER = """
 import os, sys, time
+from dataclasses import replace
 from pathlib import Path
 from saslpy.servers.sockets import UnixPlace, listening
 
@@ -255,3 +259,81 @@ def test_numbers_and_names_that_nobody_has(name: str) -> None:
 def test_numbers_and_names() -> None:
     assert (user_id("0"), user_id("root"), group_id("0"), group_id("root")) == (0, 0, 0, 0)
     assert user_id("4294967294") == 4294967294
+
+
+# --- whoever may write to the folder
+
+
+@pytest.fixture
+def given(place: Path) -> Iterator[UnixPlace]:
+    """A socket that was made and is given away again, as at a reload."""
+    mine = UnixPlace(place, 0o620, owner=str(os.getuid()), group=str(os.getgid()))
+    with listening(mine):
+        yield mine
+
+
+def test_who_may_connect_can_change(given: UnixPlace) -> None:
+    give(replace(given, mode=0o666))
+    assert given.path.stat().st_mode & 0o777 == 0o666
+
+
+@pytest.mark.parametrize("kind", ["symlink", "file", "link"])
+def test_nothing_else_is_given_away(given: UnixPlace, kind: str) -> None:
+    other = given.path.with_name("other")
+    given.path.rename(given.path.with_name("away"))
+    match kind:
+        case "symlink":
+            other.write_text("secret")
+            given.path.symlink_to(other)
+        case "file":
+            given.path.write_text("secret")
+        case "link":
+            other = given.path.with_name("away")
+            given.path.hardlink_to(other)
+    before = [path.lstat() for path in (other, given.path) if path.exists()]
+    with pytest.raises(ListenError, match="something else stands there now"):
+        give(replace(given, mode=0o777))
+    assert [path.lstat() for path in (other, given.path) if path.exists()] == before
+
+
+def test_one_that_is_gone_is_told(given: UnixPlace) -> None:
+    given.path.unlink()
+    with pytest.raises(ListenError, match="No such file"):
+        give(given)
+
+
+# --- the service manager
+
+
+def test_a_service_manager_that_does_not_read_stops_nobody(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(place))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(place))
+        start = time.monotonic()
+        for _ in range(1000):  # net.unix.max_dgram_qlen is 10, or 512
+            notify("READY=1")
+        assert time.monotonic() - start < 5
+        assert manager.recv(100) == b"READY=1"
+
+
+@pytest.mark.parametrize("count", ["", "x", "-1", "²", "9" * 5000, "1e3"])
+def test_a_count_of_sockets_that_makes_no_sense(count: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert passed_by(monkeypatch, count) == {}
+
+
+def test_fewer_sockets_than_were_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(passed_by(monkeypatch, "999").get("unknown", [])) < 999
+
+
+def passed_by(monkeypatch: pytest.MonkeyPatch, count: str) -> dict[str, list[int]]:
+    """What a new process would take for passed sockets."""
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", count)
+    before = {
+        number: os.get_inheritable(number) for number in range(3, 100) if Path(f"/proc/self/fd/{number}").exists()
+    }
+    try:
+        return passed_sockets.__wrapped__()
+    finally:
+        for number, inheritable in before.items():
+            os.set_inheritable(number, inheritable)

@@ -61,7 +61,10 @@ class Rules:
 
     def chain(self, login: Login, origin: Origin) -> Chain:
         """Who answers for a login."""
-        return next(route.chain for route in self.routes if route.takes(login, origin))
+        for route in self.routes:
+            if route.takes(login, origin):
+                return route.chain
+        raise LookupError("the last route takes everything")
 
 
 class Authenticator:

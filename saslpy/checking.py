@@ -82,7 +82,7 @@ class Checker:
         return usable, reason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Known:
     """A usable secret, and the same as it is stored, which is what a hash worker gets."""
 

@@ -26,12 +26,12 @@ class TooLate(HashingFailed):
     """The hash was not computed in time."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Task:
     """One of ``passwords.tasks.TASKS`` with its arguments.
 
     ``kind`` is the same for tasks that take the same time; ``memory_kib`` what one needs; ``size`` about how many bytes
-    the arguments have.
+    the arguments have. Nobody changes one; it is not frozen, since to make a frozen one takes four times as long.
     """
 
     name: str

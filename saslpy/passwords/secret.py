@@ -43,7 +43,7 @@ def within(scheme: str, value: int, cap: int, unit: str) -> None:
         raise UnusableSecret(Fault.TOO_COSTLY, f"{scheme}: {shown} {unit}, the cap is {cap}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class StoredSecret:
     """A stored password, ready to be checked. ``parse`` makes it.
 

@@ -37,19 +37,27 @@ class Config:
     the filter, and "could not find out". ``login_attribute`` holds the canonical name; by default it is the attribute that
     the filter compares with ``{login}``, or with ``{local}``, and then the login's domain is added. ``attributes``: our
     names (``uid``, ``gid``, ``home``, ``maildir``, ``quota``, ``name``, ``options``, ``disabled``, ``expired``,
-    ``allow_nets``) to the directory's. ``group_filter``, with ``{dn}`` too, must find something below ``group_base`` (by
-    default ``base``). ``remember_seconds``: for which an entry that a login was right for is not searched again.
+    ``allow_nets``) to the directory's; of several values of ``disabled`` and ``expired`` one yes is enough. Attributes are
+    named as the directory does, not by an OID; ``saslpy check`` holds them to its schema. ``group_filter``, with ``{dn}``
+    too, must find something below ``group_base`` (by default ``base``). ``remember_seconds``: for which an entry that a
+    login was right for is not searched again, from its search on and however often it is used. So long, at most, who is
+    out of the group or the filter, or disabled by an attribute, is still let in; the password is tried each time.
     ``on_reference``: "defer" where nothing is found but a reference to another server (it is never followed), or "ignore".
+    A login that is not found costs no bind, and is answered sooner than a wrong password: ``min_seconds`` hides that.
 
     **Stored passwords.** With ``password_attribute`` ("userPassword") they are read instead of a bind, so that CRAM-MD5 and
-    SCRAM work; what has no ``{SCHEME}`` is of the backend's ``default_scheme`` (RFC 4519 says: "PLAIN"). With ``upgrade``,
-    ``bind_dn`` must be allowed to write them, and the directory must know the scheme.
+    SCRAM work; what has no ``{SCHEME}`` is of the backend's ``default_scheme`` (RFC 4519 says: "PLAIN"). What a directory
+    looks at in a bind is not looked at then: locks, ages and pwdReset of its password policy, Active Directory's
+    userAccountControl. With ``upgrade``, ``bind_dn`` must be allowed to write them, and the directory must know the scheme;
+    where OpenLDAP's slapo-ppolicy is at work no upgrade is possible, since it takes the hash that goes for a password.
 
     **Bind alone.** ``user_dn`` instead of a filter: "uid={local},ou=people,dc=example,dc=com", or Active Directory's
-    "{local}@corp.example.com", "{login}", "CORP\\\\{local}". The login is the canonical name, so name its ``domains``.
+    "{local}@corp.example.com", "{login}", "CORP\\{local}". The login is the canonical name.
 
-    ``domains``: logins of others are unknown here, "" is for those with none; unset means all. ``pool_size`` connections
-    at most to each server and for each purpose; ``query_timeout`` is how long to wait for an answer, in seconds.
+    ``domains``: logins of others are unknown here, "" is for those with none; unset means all, and is a fault where the
+    filter, or ``user_dn``, uses neither ``{login}`` nor ``{domain}``: joe@any-domain would be joe. ``pool_size``
+    connections at most to each server and for each purpose; ``query_timeout`` is how long to wait for an answer, in
+    seconds.
     """
 
     urls: tuple[str, ...]

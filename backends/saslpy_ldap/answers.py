@@ -6,18 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from . import ber
+from saslpy.backend import BadRecord
 
 SUCCESS = 0
 SIZE_LIMIT_EXCEEDED = 4
 REFERRAL = 10
 NO_SUCH_ATTRIBUTE = 16
+CONSTRAINT_VIOLATION = 19
 NO_SUCH_OBJECT = 32
+INVALID_CREDENTIALS = 49
 BUSY = 51
 UNAVAILABLE = 52
-INVALID_CREDENTIALS = 49
+UNWILLING_TO_PERFORM = 53
 
 NAMES = {
+    0: "success",
     1: "operationsError",
     2: "protocolError",
     3: "timeLimitExceeded",
@@ -47,6 +50,20 @@ NAMES = {
 }
 """The result codes that a bind, a search or a change may end with (RFC 4511, appendix A)."""
 
+POLICY_ERRORS = {
+    0: "the password has expired",
+    1: "the account is locked",
+    2: "the password must be changed first",
+    3: "the password may not be changed",
+    4: "the old password is missing",
+    5: "the new password is too weak",
+    6: "the new password is too short",
+    7: "the password was changed too short a while ago",
+    8: "the new password was used before",
+    9: "the new password is too long",
+}
+"""The errors of a password policy control (draft-behera-ldap-password-policy-10, 6.2)."""
+
 
 class Fault(Exception):
     """The directory could not be asked, or what it said is no answer. The message holds no secret."""
@@ -65,18 +82,22 @@ class TooSlow(Fault):
 
 
 class Failed(Fault):
-    """An answer that is an error (RFC 4511, 4.1.9). ``code`` is its result code."""
+    """An answer that is an error (RFC 4511, 4.1.9). ``code`` is its result code, ``hint`` what can be done."""
 
-    def __init__(self, what: str, result: Result) -> None:
-        super().__init__(f"{what}: {result}")
+    def __init__(self, what: str, result: Result, hint: str = "") -> None:
+        super().__init__(f"{what}: {result}" + (f"; {hint}" if hint else ""))
         self.code = result.code
+
+
+class BadEntry(Fault, BadRecord):
+    """The store's answer about one login makes no sense. The message holds no value of the entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """An LDAPResult (RFC 4511, 4.1.9): the code, the server's own words, and what its password policy adds.
 
-    ``policy`` is the error of draft-behera-ldap-password-policy-10, 6.2: 0 expired, 1 locked, 2 must be changed.
+    ``policy`` is one of ``POLICY_ERRORS``.
     """
 
     code: int
@@ -84,8 +105,10 @@ class Result:
     policy: int | None = None
 
     def __str__(self) -> str:
-        """ "busy (51): come back later"."""
+        """ "busy (51): come back later"; "success (0), password policy: the password must be changed first"."""
         text = f"{NAMES.get(self.code, 'error')} ({self.code})"
+        if self.policy is not None:
+            text += f", password policy: {POLICY_ERRORS.get(self.policy, f'error {self.policy}')}"
         return f"{text}: {self.message.rstrip(chr(0))}" if self.message else text
 
 
@@ -153,42 +176,3 @@ def refuse_empty(name: str, password: bytes) -> None:
     """The last line of defence: what would be an anonymous or unauthenticated bind is a fault of ours. ValueError."""
     if not name or not password:
         raise ValueError("a bind needs a name and a password (RFC 4513, 5.1.2)")
-
-
-def result_of(operation: bytes, controls: bytes = b"") -> Result:
-    """The LDAPResult (RFC 4511, 4.1.9) in the content of an answer, and of the controls with it. Raises ValueError."""
-    parts = ber.items(operation)
-    if len(parts) < 3:
-        raise ValueError("no result")
-    policy = None
-    for _, control in ber.items(controls):
-        (_, oid), *rest = ber.items(control)
-        if oid == POLICY.encode():
-            policy = policy_error(next((value for tag, value in rest if tag == 0x04), None))
-    return Result(ber.number(parts[0][1]), parts[2][1].decode("utf-8", "replace"), policy)
-
-
-def entry_of(operation: bytes) -> Entry:
-    """The entry in the content of a SearchResultEntry (RFC 4511, 4.5.2). Raises ValueError."""
-    (_, name), (_, attributes) = ber.items(operation)
-    values = {}
-    for _, attribute in ber.items(attributes):
-        (_, kind), (_, found) = ber.items(attribute)
-        values[kind.decode("utf-8", "replace").lower()] = tuple(value for _, value in ber.items(found))
-    return Entry(name.decode(), values)
-
-
-def policy_error(control: bytes | None) -> int | None:
-    """The error in a password policy response control, None where it has none or makes no sense.
-
-    draft-behera-ldap-password-policy-10, 6.2: SEQUENCE { warning [0] …, error [1] ENUMERATED }, both optional.
-    """
-    try:
-        ((_, content),) = ber.items(control or b"")
-        return next((ber.number(value) for tag, value in ber.items(content) if tag == 0x81), None)
-    except ValueError:
-        return None
-
-
-POLICY = "1.3.6.1.4.1.42.2.27.8.5.1"
-"""The password policy control, sent with a user's bind and never critical: who does not know it ignores it."""

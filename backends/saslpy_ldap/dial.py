@@ -17,7 +17,8 @@ from time import monotonic
 from typing import Any
 
 from . import ber
-from .answers import Lost, TooSlow, Unreachable, result_of
+from .answers import Lost, TooSlow, Unreachable
+from .messages import CONTROLS, EXTENDED_ANSWERS, EXTENDED_RESPONSE, result_of
 from .places import Server
 
 LEAST = 0.001
@@ -26,17 +27,11 @@ LEAST = 0.001
 MAX_MESSAGE = 128 << 10
 """Bytes of one message. Pictures are not asked for, so ours are small; a socket pair must take one at once."""
 
+MAX_SCHEMA = 4 << 20
+"""Bytes of the message that holds a schema: a FreeIPA's has about half a megabyte."""
+
 STARTTLS = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037"
 """The request for TLS, as message 1 (RFC 4511, 4.14.1)."""
-
-BIND_RESPONSE, SEARCH_ENTRY, SEARCH_DONE, MODIFY_RESPONSE = 0x61, 0x64, 0x65, 0x67
-SEARCH_REFERENCE, EXTENDED_RESPONSE = 0x73, 0x78
-"""Tags of protocolOp (RFC 4511, 4.2.2, 4.5.2, 4.6, 4.12)."""
-
-BIND_ANSWERS = frozenset({BIND_RESPONSE})
-SEARCH_ANSWERS = frozenset({SEARCH_ENTRY, SEARCH_DONE, SEARCH_REFERENCE})
-MODIFY_ANSWERS = frozenset({MODIFY_RESPONSE})
-EXTENDED_ANSWERS = frozenset({EXTENDED_RESPONSE})
 
 
 def left(until: float) -> float:
@@ -58,10 +53,11 @@ class Message:
 
 
 class Wire:
-    """A connected socket."""
+    """A connected socket. ``most``: bytes of one message."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, most: int = MAX_MESSAGE) -> None:
         self._sock = sock
+        self._most = most
         self._buffer = b""
 
     def send(self, data: bytes, until: float) -> None:
@@ -81,14 +77,15 @@ class Wire:
         """
         data = self._whole(until)
         with reading():
-            ((_, content),) = ber.items(data)
-            (_, number), (kind, operation), *controls = ber.items(content)
-            if ber.number(number) == 0 and kind == EXTENDED_RESPONSE:
+            (content,) = ber.contents(data, ber.SEQUENCE)
+            identity, (kind, operation), *rest = ber.items(content)
+            number = ber.number(ber.content(identity, ber.INTEGER))
+            if number == 0 and kind == EXTENDED_RESPONSE:
                 # the only notification that nobody asks for says that this is the end (RFC 4511, 4.4.1)
                 raise Lost(f"the server ends the connection: {result_of(operation)}")
-            if ber.number(number) != question or kind not in kinds:
+            if number != question or kind not in kinds:
                 raise Lost("an answer to another question")
-        return Message(kind, operation, controls[0][1] if controls else b"", data)
+        return Message(kind, operation, next((value for tag, value in rest if tag == CONTROLS), b""), data)
 
     def start_tls(self, context: ssl.SSLContext, name: str, until: float) -> None:
         """Ask for TLS, and go on in it. Raises ``Unreachable`` where the server will not, ``Lost``, ``TooSlow``."""
@@ -131,8 +128,8 @@ class Wire:
         while True:
             with reading():
                 size = ber.size_of(self._buffer)
-            if size is not None and size > MAX_MESSAGE:
-                raise Lost(f"a message of more than {MAX_MESSAGE} bytes")
+            if size is not None and size > self._most:
+                raise Lost(f"a message of more than {self._most} bytes")
             if size is not None and size <= len(self._buffer):
                 message, self._buffer = self._buffer[:size], self._buffer[size:]
                 return message
@@ -168,10 +165,10 @@ def tls_context(ca_pem: str) -> ssl.SSLContext:
     return context
 
 
-def dial(server: Server, context: ssl.SSLContext | None, until: float) -> Wire:
+def dial(server: Server, context: ssl.SSLContext | None, until: float, most: int = MAX_MESSAGE) -> Wire:
     """Connected to the first of the server's addresses that accepts, and encrypted as its place says. ``Unreachable``."""
     try:
-        wire = Wire(_connected(server, until))
+        wire = Wire(_connected(server, until), most)
     except TooSlow:
         raise Unreachable("no time was left to connect") from None
     except TimeoutError:

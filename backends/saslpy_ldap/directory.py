@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
-from . import with_ldap3, with_libldap
+from . import schema, with_ldap3, with_libldap
 from .answers import (
     NO_SUCH_ATTRIBUTE,
     NO_SUCH_OBJECT,
@@ -20,7 +21,7 @@ from .answers import (
     Result,
     Session,
 )
-from .dial import Wire, dial, tls_context
+from .dial import MAX_SCHEMA, Wire, dial, tls_context
 from .places import Server
 from .pool import Limits, NoAnswer, Pool, Servers
 from .reasons import refusal_of
@@ -32,6 +33,9 @@ T = TypeVar("T")
 
 CONNECT_SECONDS = 1.0
 """How long a server may take until there is a connection, so that the next one still has its turn."""
+
+PPOLICY_REFUSES = "must supply correct old password"
+"""OpenLDAP's slapo-ppolicy, whoever makes a change: it takes the hash that goes for the old password in the clear."""
 
 LEFT_FOR_CONNECTING = 0.8
 """Seconds above the query timeout that a login may take: the core's own limit is 3 s."""
@@ -81,6 +85,15 @@ class Directory:
         """As ``bind``, on one server."""
         return self._binding.run_at(server, lambda session, end: _decided(session.bind(name, password, end)), until)
 
+    def schema_at(self, server: Server, until: float) -> schema.Schema:
+        """The schema of one server, empty where it cannot be had. On a connection of its own, for its size."""
+        try:
+            wire = dial(server, self._context, until, MAX_SCHEMA)
+            with contextlib.closing(self._as_service(with_ldap3.Ldap3Session(wire), until)) as session:
+                return schema.read(session, until)
+        except Fault:
+            return {}
+
     def each_server(self, tried: Callable[[Server, float], object]) -> str:
         """Try all servers, for ``saslpy check``: what was reached, and how. Raises ``NoAnswer`` when none works."""
         works: list[str] = []
@@ -112,7 +125,9 @@ class Directory:
 
     def _connect_as_service(self, server: Server, until: float) -> Session:
         """A connection for searches. Without a service account nothing is sent, which is anonymous too."""
-        session = self._connect(server, until)
+        return self._as_service(self._connect(server, until), until)
+
+    def _as_service(self, session: Session, until: float) -> Session:
         name, password = self._config.bind_dn, self._config.bind_password.encode()
         try:
             result = session.bind(name, password, until) if name else Result(SUCCESS)
@@ -133,7 +148,9 @@ def _checked(found: Found) -> Found:
 def _tried(result: Result) -> Result:
     # asked twice where the first answer was lost, the second one says that the old value is gone
     if result.code not in (SUCCESS, NO_SUCH_ATTRIBUTE, NO_SUCH_OBJECT):
-        raise Failed("modify", result)
+        ppolicy = result.message.lower().startswith(PPOLICY_REFUSES)
+        hint = "with slapo-ppolicy no hash can be upgraded: leave out upgrade" if ppolicy else ""
+        raise Failed("modify", result, hint)
     return result
 
 

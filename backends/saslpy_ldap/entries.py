@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from saslpy.model import Account, Login
 from saslpy.texts import listed, pairs
 
-from .answers import Entry, Fault
+from .answers import BadEntry, Entry
+from .attributes import as_asked, names_of
 
 FIELDS = ("uid", "gid", "home", "maildir", "quota", "name", "options", "disabled", "expired", "allow_nets")
 """What an attribute may be read for, beside the login and the password."""
+
+GATES = ("disabled", "expired", "allow_nets")
+"""Those that keep somebody out: to overlook one would let him in."""
 
 _YES = {"true", "1", "y", "yes", "t", "on"}
 _NO = {"", "false", "0", "n", "no", "f", "off"}
 
 _PAIR = re.compile(r"((?:\\.|[^\\=,+])+)=((?:\\.|[^\\,+])*)", re.DOTALL)
 _ESCAPED = re.compile(r"\\([0-9A-Fa-f]{2}|.)", re.DOTALL)
-
-
-class BadEntry(Fault):
-    """The store's answer about one login makes no sense. The message holds no value of the entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class Layout:
 
     def account(self, entry: Entry, login: Login) -> Account:
         """The account in an entry. Raises ``BadEntry``."""
+        entry = as_asked(entry, self.attributes, [self.fields[gate] for gate in GATES if gate in self.fields])
         name, aliases = self._names(entry, login)
         values = {field: _one(entry, attribute) for field, attribute in self.fields.items()}
         return Account(
@@ -60,8 +61,8 @@ class Layout:
             name=values.get("name") or None,
             options=_pairs(_all(entry, self.fields.get("options", ""))),
             aliases=aliases,
-            disabled=_is_set(values.get("disabled", ""), "disabled"),
-            expired=_is_set(values.get("expired", ""), "expired"),
+            disabled=self._flag(entry, "disabled"),
+            expired=self._flag(entry, "expired"),
             allow_nets=tuple(_split(_all(entry, self.fields.get("allow_nets", "")))),
         )
 
@@ -79,6 +80,10 @@ class Layout:
         in_dn = {canonical(value, login, self.add_domain) for value in rdn_values(entry.dn, self.login)}
         name = next((value for value in values if value in in_dn), values[0])
         return name, tuple(value for value in values if value != name)
+
+    def _flag(self, entry: Entry, field: str) -> bool:
+        """Of several values one yes is enough: they have no order, and whoever wrote it meant it."""
+        return True in {_is_set(value.strip(), field) for value in _all(entry, self.fields.get(field, ""))}
 
     def _secrets(self, entry: Entry) -> tuple[str, ...]:
         secrets = tuple(value for value in _all(entry, self.password) if value)
@@ -103,7 +108,8 @@ def rdn_values(dn: str, attribute: str) -> list[str]:
     """The values that the first part of a DN gives an attribute (RFC 4514, 3)."""
     first = re.match(r"(?:\\.|[^\\,])*", dn, re.DOTALL)
     pairs = _PAIR.findall(first[0] if first else "")
-    return [_unescaped(_trimmed(value)) for name, value in pairs if name.strip(" +").lower() == attribute.lower()]
+    names = names_of(attribute)
+    return [_unescaped(_trimmed(value)) for name, value in pairs if name.strip(" +").lower() in names]
 
 
 def _trimmed(value: str) -> str:

@@ -6,12 +6,15 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from saslpy.backend import BadRecord
 from saslpy.model import Account, Login
 
-from .answers import SUCCESS, Entry, Fault, Found, Question
+from .answers import SUCCESS, BadEntry, Entry, Fault, Found, Question
+from .attributes import as_asked
 from .directory import Directory
-from .entries import BadEntry, Layout
+from .entries import Layout
 from .places import Server
+from .schema import Use, complaints
 
 if TYPE_CHECKING:
     from . import Config
@@ -23,14 +26,14 @@ _NO_USERS_THERE = re.compile(r"ldaps?://[^/]*/(?:DC=(?:Domain|Forest)DnsZones|CN
 """Where a domain controller sends every search of its domain's root: zones of the DNS, and its own configuration."""
 
 
-class Ambiguous(Fault):
+class Ambiguous(Fault, BadRecord):
     """Several entries for one login: which of them may log in is a question for whoever wrote the filter.
 
     No is not the answer: nobody has looked at the password, and whoever is meant may be right.
     """
 
 
-class Elsewhere(Fault):
+class Elsewhere(Fault, BadRecord):
     """Nothing was found here, but a part of the directory is on another server, where we do not go with a password."""
 
 
@@ -68,18 +71,21 @@ class Finder:
         return Person(entry.dn, self.layout.account(entry, login), self._is_member(entry.dn, login, until))
 
     def probe(self, server: Server, until: float) -> None:
-        """Whether the server has the base, and takes the filters."""
+        """Whether the server has the base, takes the filters, and knows the attributes. Raises ``Fault``."""
         self._directory.search_at(server, replace(self._about(NOBODY), scope=0, filter="(objectClass=*)"), until)
         self._directory.search_at(server, self._about(NOBODY), until)
         if self._group is not None:
             self._directory.search_at(server, self._membership(self._config.base, NOBODY), until)
+        wrong = list(complaints(self._directory.schema_at(server, until), self._read(), self._compared()))
+        if wrong:
+            raise Fault(f"{server}: {'; '.join(wrong)}")
 
     def sample(self, until: float) -> str | None:
         """Any stored password, None where there is none to be seen."""
         attribute = self.layout.password
         question = replace(self._about(NOBODY), filter=f"({attribute}=*)", attributes=(attribute,), limit=1)
         for entry in self._directory.search(question, until).entries:
-            for value in entry.values.get(attribute.lower(), ()):
+            for value in as_asked(entry, (attribute,)).values.get(attribute.lower(), ()):
                 return value.decode("utf-8", "replace")
         return None
 
@@ -91,6 +97,20 @@ class Finder:
 
     def _is_member(self, dn: str, login: Login, until: float) -> bool:
         return self._group is None or self._any(self._directory.search(self._membership(dn, login), until))
+
+    def _read(self) -> list[Use]:
+        """The attributes whose values are read, with the keys that name them."""
+        login = "login_attribute" if self._config.login_attribute else "filter"
+        named = [(login, self.layout.login), ("password_attribute", self.layout.password)]
+        named += [(f"attributes.{field}", attribute) for field, attribute in self.layout.fields.items()]
+        return [(key, attribute) for key, attribute in named if attribute]
+
+    def _compared(self) -> list[Use]:
+        """The attributes that the filters compare."""
+        group = self._group.items if self._group is not None else ()
+        return [("filter", item.attribute) for item in self._filter.items] + [
+            ("group_filter", item.attribute) for item in group
+        ]
 
     def _any(self, found: Found) -> bool:
         """Whether there are entries. Raises ``Elsewhere`` where that cannot be known here."""

@@ -1,4 +1,8 @@
-"""Entries that were found a short while ago, so that a login need not search for them again."""
+"""Entries that were found a short while ago, so that a login need not search for them again.
+
+Each is kept for a time that begins when it was looked for, however often it is used: what has changed in the directory,
+a group that somebody is in no more, counts after that time at the latest.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +37,17 @@ class Remembered(Generic[T]):
                 return None
             return item
 
-    def put(self, login: str, item: T) -> None:
-        """Remember it from now on. Where there is no room, what was put first is forgotten."""
+    def now(self) -> float:
+        """The clock's time: that of a search that begins now."""
+        return self._clock()
+
+    def put(self, login: str, item: T, since: float) -> None:
+        """Remember it, as looked for at ``since``. Where there is no room, what was put first is forgotten."""
         if self._seconds <= 0:
             return
         with self._lock:
             self._items.pop(login, None)
-            self._items[login] = (self._clock() + self._seconds, item)
+            self._items[login] = (since + self._seconds, item)
             while len(self._items) > self._most:
                 self._items.popitem(last=False)
 

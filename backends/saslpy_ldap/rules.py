@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .attributes import names_of
 from .entries import FIELDS
 from .places import Server, server_of
 from .templates import BindName, Filter
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)+")
+_ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+_OID = re.compile(r"[0-9]+(\.[0-9]+)+(;.*)?")
 
 SEARCH_KEYS = (
     "base",
@@ -66,15 +68,19 @@ def questions(config: Config) -> dict[str, Any]:
         for key in SEARCH_KEYS:
             if getattr(config, key):
                 raise ValueError(f"{key}: goes with filter, not with user_dn")
-        return {"bind_name": _keyed("user_dn", BindName.of, config.user_dn)}
+        name = _keyed("user_dn", BindName.of, config.user_dn)
+        _check_domains("user_dn", name.places, config.domains)
+        return {"bind_name": name}
     _check_base("base", config.base)
     template = _keyed("filter", Filter.of, config.filter)
-    _check_attributes(config)
+    _check_attributes(config, template.login_attribute()[0])
     if config.group_base and not config.group_filter:
         raise ValueError("group_base: goes with group_filter")
     if config.group_base:
         _check_base("group_base", config.group_base)
     group = _keyed("group_filter", Filter.of, config.group_filter, ("dn",)) if config.group_filter else None
+    # a group that is looked for by its domain keeps other domains out, too
+    _check_domains("the filter", template.places | (group.places if group else frozenset()), config.domains)
     return {"filter_template": template, "group_template": group}
 
 
@@ -119,17 +125,35 @@ def check_numbers(config: Config) -> None:
         raise ValueError("remember_seconds: must be from 0 (never) to 3600")
 
 
-def _check_attributes(config: Config) -> None:
+def _check_domains(what: str, places: frozenset[str], domains: Sequence[str]) -> None:
+    if not domains and not places & {"login", "domain"}:
+        raise ValueError(
+            f"domains: is required where {what} uses neither {{login}} nor {{domain}}: else joe@any-domain is joe; "
+            'name the domains, "" for logins without one'
+        )
+
+
+def _check_attributes(config: Config, compared: str) -> None:
+    """``compared``: the attribute that the filter compares with the login."""
+    named = {key: getattr(config, key) for key in ("login_attribute", "password_attribute") if getattr(config, key)}
+    if not config.login_attribute and compared:
+        named["filter"] = compared.partition(";")[0]
     for field, attribute in config.attributes.items():
         if field not in FIELDS:
             raise ValueError(f"attributes.{field}: unknown; known are {', '.join(FIELDS)}")
-        _check_attribute(f"attributes.{field}", attribute)
-    for key in ("login_attribute", "password_attribute"):
-        if getattr(config, key):
-            _check_attribute(key, getattr(config, key))
+        named[f"attributes.{field}"] = attribute
+    seen: dict[tuple[str, ...], str] = {}
+    for key, name in named.items():
+        _check_attribute(key, name)
+        other = seen.setdefault(names_of(name), name)
+        if other.lower() != name.lower():
+            # a directory answers with one of them, and the other one would read as not set
+            raise ValueError(f"{key}: {name} is another name of {other}, which stands there too; use one of them")
 
 
 def _check_attribute(key: str, name: str) -> None:
+    if _OID.fullmatch(name):
+        raise ValueError(f"{key}: {name} is an OID; say the attribute's name, which is what a directory answers with")
     if not _ATTRIBUTE.fullmatch(name):
         raise ValueError(f"{key}: {name!r} is no name of an attribute")
 

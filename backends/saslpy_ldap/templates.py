@@ -49,6 +49,7 @@ class Filter:
 
     text: str
     items: tuple[filters.Item, ...]
+    places: frozenset[str]
 
     @classmethod
     def of(cls, text: str, extra: tuple[str, ...] = ()) -> Filter:
@@ -59,7 +60,7 @@ class Filter:
         if not places & {"login", "local", *extra}:
             named = " or ".join("{" + place + "}" for place in ("login", "local", *extra))
             raise ValueError(f"has no {named}: it would find the same for everybody")
-        return cls(grammar.text, tuple(grammar.items))
+        return cls(grammar.text, tuple(grammar.items), frozenset(places))
 
     def of_login(self, login: Login, **more: str) -> str:
         """The filter for a login."""

@@ -43,8 +43,7 @@ class SearchThenBind:
         known = self._remembered.get(login.name)
         if known is not None:
             return self._verify_known(known, login, word, until)
-        person = self._finder.find(login, until)
-        return UNKNOWN if person is None else self._bind(person, login, word, until)
+        return self._verify_found(login, word, until)
 
     def probe(self) -> str:
         """What was reached: every server is searched."""
@@ -52,29 +51,41 @@ class SearchThenBind:
 
     def _verify_known(self, known: Person, login: Login, word: bytes, until: float) -> Account | Refusal:
         """A bind as the entry of before; any other answer than yes stands only when a search finds the same entry."""
+        said = None
         try:
-            answer: Account | Refusal | None = self._bind(known, login, word, until)
+            answer = self._bind(known, word, until)
         except NoAnswer as failure:
             if not failure.answered:
                 raise
             # perhaps this name is none any more
-            answer = None
-        if isinstance(answer, Account):
-            return answer
+        else:
+            if isinstance(answer, Account):
+                # not remembered anew: what has changed in the entry since must be seen some time
+                return answer
+            said = (known, answer)
         self._remembered.forget(login.name)
+        return self._verify_found(login, word, until, said)
+
+    def _verify_found(
+        self, login: Login, word: bytes, until: float, said: tuple[Person, Refusal] | None = None
+    ) -> Account | Refusal:
+        """A search, and a bind as what it finds. ``said``: who was refused just now, and how."""
+        since = self._remembered.now()
         person = self._finder.find(login, until)
         if person is None:
             return UNKNOWN
-        if answer is not None and person.dn == known.dn and person.member == known.member:
+        if said is not None and (person.dn, person.member) == (said[0].dn, said[0].member):
             # not asked twice: it would count as two attempts, and lock an account after half of them
-            return answer
-        return self._bind(person, login, word, until)
+            return said[1]
+        answer = self._bind(person, word, until)
+        if isinstance(answer, Account) or answer is NO_MEMBER:
+            self._remembered.put(login.name, person, since)
+        return answer
 
-    def _bind(self, person: Person, login: Login, word: bytes, until: float) -> Account | Refusal:
+    def _bind(self, person: Person, word: bytes, until: float) -> Account | Refusal:
         refusal = refusal_of(self._directory.bind(person.dn, word, until))
         if refusal is not None:
             return refusal
-        self._remembered.put(login.name, person)
         return person.account if person.member else NO_MEMBER
 
 

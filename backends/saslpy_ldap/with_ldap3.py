@@ -21,9 +21,20 @@ with warnings.catch_warnings():
     from ldap3.protocol.rfc4511 import LDAPMessage, MessageID, ProtocolOp, UnbindRequest
     from ldap3.utils.asn1 import encode
 
-from . import ber
-from .answers import POLICY, Change, Entry, Found, Question, Result, entry_of, refuse_empty, result_of
-from .dial import BIND_ANSWERS, MODIFY_ANSWERS, SEARCH_ANSWERS, SEARCH_DONE, SEARCH_REFERENCE, Wire, left, reading
+from .answers import Change, Found, Question, Result, refuse_empty
+from .dial import Wire, left, reading
+from .messages import (
+    BIND_ANSWERS,
+    MODIFY_ANSWERS,
+    POLICY,
+    SEARCH_ANSWERS,
+    SEARCH_DONE,
+    SEARCH_REFERENCE,
+    Gathering,
+    entry_of,
+    references_of,
+    result_of,
+)
 
 NAME = "ldap3"
 GOODBYE_SECONDS = 0.05
@@ -47,17 +58,16 @@ class Ldap3Session:
     def search(self, question: Question, until: float) -> Found:
         """A search; aliases are not followed either."""
         self._send("searchRequest", _request(question, int(left(until)) + 1), until)
-        entries: list[Entry] = []
-        references: list[str] = []
+        gathering = Gathering(question.limit)
         while True:
             message = self._wire.answer(self._number, SEARCH_ANSWERS, until)
             with reading():
                 if message.kind == SEARCH_DONE:
-                    return Found(tuple(entries), result_of(message.operation), tuple(references))
+                    return gathering.found(result_of(message.operation))
                 if message.kind == SEARCH_REFERENCE:
-                    references += [url.decode("utf-8", "replace") for _, url in ber.items(message.operation)]
-                elif len(entries) <= question.limit:
-                    entries.append(entry_of(message.operation))
+                    gathering.references(references_of(message.operation))
+                else:
+                    gathering.entry(entry_of(message.operation))
 
     def modify(self, change: Change, until: float) -> Result:
         """A change of one attribute."""

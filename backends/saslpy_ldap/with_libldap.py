@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import Any
 
-from .answers import POLICY, Change, Entry, Fault, Found, Lost, Question, Result, policy_error, refuse_empty
-from .dial import BIND_ANSWERS, MODIFY_ANSWERS, SEARCH_ANSWERS, Wire, left
+from .answers import Change, Entry, Fault, Found, Lost, Question, Result, refuse_empty
+from .dial import Wire, left, reading
+from .messages import BIND_ANSWERS, MODIFY_ANSWERS, POLICY, SEARCH_ANSWERS, Gathering, check, policy_error
 
 try:
     import ldap
@@ -69,8 +70,7 @@ class LibldapSession:
                 timeout=seconds,
                 sizelimit=question.limit,
             )
-        entries: list[Entry] = []
-        references: list[str] = []
+        gathering = Gathering(question.limit)
         result: Result | None = None
         while result is None:
             try:
@@ -80,12 +80,12 @@ class LibldapSession:
                 continue
             for name, values in items or ():
                 if name is None:
-                    references += values
-                elif len(entries) <= question.limit:
-                    entries.append(_entry(name, values))
+                    gathering.references(values)
+                else:
+                    gathering.entry(_entry(name, values))
             if kind == ldap.RES_SEARCH_RESULT:
                 result = Result(0)
-        return Found(tuple(entries), result, tuple(references))
+        return gathering.found(result)
 
     def modify(self, change: Change, until: float) -> Result:
         """A change of one attribute."""
@@ -117,6 +117,8 @@ class LibldapSession:
         if request := self._outgoing():
             self._wire.send(request, until)
         message = self._wire.answer(number, kinds, until)
+        with reading():
+            check(message.kind, message.operation, message.controls)
         try:
             if self._ours.send(message.data) < len(message.data):
                 raise Lost("a message that is too long")

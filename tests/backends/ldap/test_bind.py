@@ -13,8 +13,9 @@ import pytest
 
 from saslpy.model import NEVER_HERE, Account, Login, Reason, Refusal
 from saslpy_ldap import ber
-from saslpy_ldap.answers import Result, policy_error, refuse_empty
+from saslpy_ldap.answers import Failed, Result, refuse_empty
 from saslpy_ldap.dial import dial
+from saslpy_ldap.messages import policy_error
 from saslpy_ldap.pool import NoAnswer
 from saslpy_ldap.reasons import ACTIVE_DIRECTORY, refusal_of
 from tests.real import fakeldap, need
@@ -25,12 +26,13 @@ from . import PEOPLE, SERVICE_PASSWORD, Attributes, person, searching, tree
 from .conftest import Open
 
 JOE = Login.of("joe@example.org")
-CONTROLLER = {"user_dn": "{local}@corp.example.com"}
+CONTROLLER: dict[str, Any] = {"user_dn": "{local}@corp.example.com", "domains": ("example.org",)}
+LOCAL: dict[str, Any] = {"user_dn": f"uid={{local}},{PEOPLE}", "domains": ("",)}
 
 
-def windows(code: int) -> str:
+def windows(code: int, beginning: str = "80090308") -> str:
     """The message of a domain controller, with the NUL at its end."""
-    return f"80090308: LdapErr: DSID-0C090439, comment: AcceptSecurityContext error, data {code:x}, v4563\0"
+    return f"{beginning}: LdapErr: DSID-0C090439, comment: AcceptSecurityContext error, data {code:x}, v4563\0"
 
 
 # --- Active Directory
@@ -48,7 +50,6 @@ def test_why_a_domain_controller_says_no(opened: Open, code: int) -> None:
     [
         ("", Reason.WRONG_PASSWORD),
         ("data 533", Reason.WRONG_PASSWORD),
-        (windows(0x9999), Reason.WRONG_PASSWORD),
         (windows(0x52E).upper().replace("LDAPERR", "LdapErr").replace("DATA", "data"), Reason.WRONG_PASSWORD),
         (windows(0x533).replace("533", "00000533"), Reason.DISABLED),
     ],
@@ -57,6 +58,64 @@ def test_messages_of_other_kinds(message: str, reason: Reason) -> None:
     refusal = refusal_of(Result(49, message))
     assert refusal is not None
     assert refusal.reason is reason
+
+
+@pytest.mark.parametrize("code", [0x0, 0x8, 0xE, 0x51F, 0x54F, 0x56B, 0x5B4, 0x6BA, 0x9999, 0x80090346])
+@pytest.mark.parametrize("beginning", ["80090308", "80090311", "8009030C"])
+def test_an_outage_of_a_domain_controller_is_no_wrong_password(code: int, beginning: str) -> None:
+    with pytest.raises(Failed, match=rf"\(49\): {beginning}: .* data {code:x}, v"):
+        refusal_of(Result(49, windows(code, beginning)))
+
+
+def test_the_next_domain_controller_is_asked_where_one_has_an_outage(opened: Open) -> None:
+    with FakeLdap(lambda request: fakeldap.result(request, 49, windows(0x51F, "80090311"))) as alone:
+        with pytest.raises(NoAnswer, match="data 51f"):
+            opened(alone.url, **CONTROLLER).verify(JOE, "s3cret")
+        with FakeLdap(lambda request: fakeldap.result(request, 49, windows(0x52E))) as other:
+            answer = opened(alone.url, other.url, **CONTROLLER).verify(JOE, "s3cret")
+            assert answer == Refusal(Reason.WRONG_PASSWORD)
+
+
+# --- 389 Directory Server and FreeIPA
+
+IN_WORDS = [
+    (53, "Account inactivated. Contact system administrator.", Reason.DISABLED),
+    (53, "account inactivated. contact system administrator to activate this account.", Reason.DISABLED),
+    (19, "Exceed password retry limit. Please try later.", Reason.DISABLED),
+    (19, "Exceed password retry limit. Contact system administrator to reset.", Reason.DISABLED),
+    (19, "Account inactivity limit exceeded. Contact system administrator to reset.", Reason.DISABLED),
+    (53, "Entry permanently locked.\n", Reason.DISABLED),
+    (53, "Too many failed logins.\n", Reason.DISABLED),
+    (53, "Account (Kerberos principal) is expired", Reason.EXPIRED),
+]
+
+
+@pytest.mark.parametrize(("code", "text", "reason"), IN_WORDS)
+def test_refusals_in_words(opened: Open, code: int, text: str, reason: Reason) -> None:
+    with FakeLdap(lambda request: fakeldap.result(request, code, text)) as server:
+        answer = opened(server.url, **CONTROLLER).verify(JOE, "s3cret")
+    assert isinstance(answer, Refusal)
+    assert answer.reason is reason
+    assert answer.detail
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (19, "Account inactivated. Contact system administrator."),
+        (53, "Exceed password retry limit. Please try later."),
+        (53, "The server says: Account inactivated. Contact system administrator."),
+        (53, "unauthenticated bind (DN with no password) disallowed"),
+        (51, "Too many failed logins."),
+        (19, ""),
+    ],
+)
+def test_these_words_elsewhere_are_no_answer(code: int, text: str) -> None:
+    with pytest.raises(Failed):
+        refusal_of(Result(code, text))
+
+
+# --- names to bind as
 
 
 def bound_as(server: FakeLdap) -> list[bytes]:
@@ -95,14 +154,15 @@ def bound_as(server: FakeLdap) -> list[bytes]:
 )
 def test_the_name_that_is_bound_as(opened: Open, user_dn: str, login: str, name: bytes | None) -> None:
     with FakeLdap(fakeldap.result) as server:
-        answer = opened(server.url, user_dn=user_dn).verify(Login.of(login), "s3cret")
+        backend = opened(server.url, user_dn=user_dn, domains=("example.org", "a,b", ""))
+        answer = backend.verify(Login.of(login), "s3cret")
         assert bound_as(server) == ([] if name is None else [name])
     assert answer == (NEVER_HERE if name is None else Account(login))
 
 
 def test_domains(opened: Open) -> None:
     with FakeLdap(fakeldap.result) as server:
-        backend = opened(server.url, domains=("Example.ORG", ""), **CONTROLLER)
+        backend = opened(server.url, **CONTROLLER | {"domains": ("Example.ORG", "")})
         assert backend.verify(JOE, "x") == Account("joe@example.org")
         assert backend.verify(Login.of("joe"), "x") == Account("joe")
         assert backend.verify(Login.of("joe@example.net"), "x") == NEVER_HERE
@@ -112,7 +172,7 @@ def test_domains(opened: Open) -> None:
 def test_the_probe_knows_a_server_that_says_yes_to_everything(opened: Open) -> None:
     with FakeLdap(fakeldap.result) as server:
         with pytest.raises(Exception, match="accepts a user that nobody has"):
-            opened(server.url, domains=("example.org",), **CONTROLLER).probe()
+            opened(server.url, **CONTROLLER).probe()
         assert bound_as(server) == [b"saslpy-check@corp.example.com"]
     with FakeLdap(lambda request: fakeldap.result(request, 49)) as server:
         assert opened(server.url, **CONTROLLER).probe().startswith(server.url)
@@ -180,18 +240,18 @@ def test_an_empty_password_is_never_sent(credulous: Slapd, opened: Open) -> None
     empty = [need("ldapsearch", package="ldap-utils"), "-x", "-H", credulous.url, "-D", f"uid=joe,{PEOPLE}", "-w", ""]
     assert subprocess.run([*empty, "-b", "", "-s", "base"], capture_output=True, check=False).returncode == 0
     before = credulous.said()
-    for keys in (searching(), {"user_dn": f"uid={{local}},{PEOPLE}"}):
+    for keys in (searching(), LOCAL):
         assert opened(credulous.url, **keys).verify(Login.of("joe"), "") == Refusal(Reason.EMPTY_PASSWORD, asked=False)
     assert "BIND" not in credulous.said().removeprefix(before)
     # SASLprep would make nothing of these
-    backend = opened(credulous.url, user_dn=f"uid={{local}},{PEOPLE}")
+    backend = opened(credulous.url, **LOCAL)
     for invisible in ("\u00ad", "\u200b", "\ufe0f", " "):
         assert backend.verify(Login.of("joe"), invisible) == Refusal(Reason.WRONG_PASSWORD)
 
 
 @pytest.mark.real
 def test_the_drivers_refuse_by_themselves(credulous: Slapd, opened: Open) -> None:
-    backend = opened(credulous.url, user_dn=f"uid={{local}},{PEOPLE}")
+    backend = opened(credulous.url, **LOCAL)
     before = credulous.said().count("BIND dn=")
     for name, password in (("", b"x"), (f"uid=joe,{PEOPLE}", b""), ("", b"")):
         until = time.monotonic() + 1
@@ -234,7 +294,7 @@ def test_the_password_policy_of_openldap(opened: Open) -> None:
     )
     overlay = f'overlay ppolicy\nppolicy_default "cn=default,ou=policies,{SUFFIX}"\nppolicy_use_lockout\n'
     with Slapd(tree(*POLICY_ENTRIES, *people), database=overlay, modules=("ppolicy",)) as server:
-        backend = opened(server.url, user_dn=f"uid={{local}},{PEOPLE}")
+        backend = opened(server.url, **LOCAL)
 
         def answer(uid: str, password: str = "s3cret") -> Reason | None:
             found = backend.verify(Login.of(uid), password)

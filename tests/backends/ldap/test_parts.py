@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 from saslpy.config import Reader
 from saslpy.model import Login
 from saslpy_ldap import Config, ber, filters, open_backend, plugin, with_libldap
-from saslpy_ldap.answers import Entry, Question, entry_of, result_of
-from saslpy_ldap.entries import BadEntry, Layout, rdn_values
+from saslpy_ldap.answers import BadEntry, Entry, Question, Result
+from saslpy_ldap.entries import Layout, rdn_values
+from saslpy_ldap.messages import POLICY, entry_of, references_of, result_of
 from saslpy_ldap.places import Server, server_of
 from saslpy_ldap.pool import Limits, Servers
 from saslpy_ldap.remembered import Remembered
@@ -36,7 +38,7 @@ def config(**changes: Any) -> Config:
 
 
 def direct(**changes: Any) -> Config:
-    return Config(**{"urls": (URL,), "user_dn": f"uid={{local}},{BASE}"} | changes)
+    return Config(**{"urls": (URL,), "user_dn": f"uid={{local}},{BASE}", "domains": ("example.org",)} | changes)
 
 
 def test_the_driver_is_imported_by_open_alone() -> None:
@@ -146,6 +148,18 @@ def test_urls_that_are_none(text: str) -> None:
         ({"password_attribute": "user Password"}, "password_attribute: "),
         ({"attributes": {"uidd": "x"}}, r"attributes\.uidd: unknown; known are uid, gid"),
         ({"attributes": {"uid": ""}}, r"attributes\.uid: '' is no name"),
+        ({"attributes": {"disabled": "2.16.840.1.113730.3.1.2"}}, r"attributes\.disabled: 2\.16\..* is an OID; say"),
+        ({"login_attribute": "0.9.2342.19200300.100.1.1"}, r"login_attribute: 0\.9\..* is an OID"),
+        ({"password_attribute": "2.5.4.35"}, r"password_attribute: 2\.5\.4\.35 is an OID"),
+        ({"filter": "(0.9.2342.19200300.100.1.3={login})"}, r"filter: 0\.9\..* is an OID"),
+        ({"filter": "(2.5.4.3;lang-de={login})"}, r"filter: 2\.5\.4\.3 is an OID"),
+        (
+            {"attributes": {"name": "street", "disabled": "streetAddress"}},
+            r"attributes\.disabled: streetAddress is another name of street, which stands there too",
+        ),
+        ({"attributes": {"name": "userid"}}, r"attributes\.name: userid is another name of uid"),
+        ({"filter": "(uid={local})"}, "domains: is required where the filter uses neither {login} nor {domain}: else"),
+        ({"filter": "(|(uid={local})(mail={local}))"}, "domains: is required where the filter"),
         ({"bind_password": ""}, "bind_dn: needs bind_password_file"),
         ({"bind_dn": ""}, "bind_dn: is missing"),
         ({"bind_dn": "cn=\n"}, "bind_dn: holds a control character"),
@@ -159,6 +173,29 @@ def test_urls_that_are_none(text: str) -> None:
 def test_faults(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
         config(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"filter": "(uid={local})", "domains": ("",)},
+        {"filter": "(&(uid={local})(associatedDomain={domain}))"},
+        {"filter": "(uid={local})", "group_filter": "(&(cn={domain})(member={dn}))"},
+        {"filter": "(0.9.2342.19200300.100.1.3={login})", "login_attribute": "mail"},
+        {"filter": "(&(2.5.4.3=x)(mail={login}))", "attributes": {"name": "mail"}},
+    ],
+)
+def test_no_faults(changes: dict[str, Any]) -> None:
+    config(**changes)
+
+
+def test_bind_alone_needs_domains_where_it_would_take_any() -> None:
+    for user_dn in (f"uid={{local}},{BASE}", "{local}@corp.example.com", "CORP\\{local}"):
+        with pytest.raises(ValueError, match=r"^domains: is required where user_dn uses neither .* name the domains"):
+            direct(user_dn=user_dn, domains=())
+        direct(user_dn=user_dn, domains=("",))
+    for user_dn in (f"uid={{login}},{BASE}", "{login}", "{local}@{domain}", f"uid={{local}},dc={{domain}},{BASE}"):
+        direct(user_dn=user_dn, domains=())
 
 
 @pytest.mark.parametrize(
@@ -367,7 +404,7 @@ def test_quota(value: bytes, quota: str | None) -> None:
 
 @given(st.binary(max_size=60))
 def test_whatever_comes_in_is_read_or_refused(data: bytes) -> None:
-    for read in (ber.size_of, ber.items, ber.number, result_of, entry_of):
+    for read in (ber.size_of, ber.items, ber.number, result_of, entry_of, references_of):
         try:
             read(data)
         except ValueError:
@@ -383,6 +420,64 @@ def test_values_come_back(values: list[tuple[int, bytes]]) -> None:
         assert [ber.size_of(data[:length]) for length in range(first)].count(first) >= first - 6
 
 
+ENUMERATED_0, NOTHING = written(0x0A, b"\0"), written(0x04)
+
+
+def test_a_result_is_read() -> None:
+    assert result_of(ENUMERATED_0 + NOTHING + written(0x04, b"words")) == Result(0, "words")
+    control = written(0x30, written(0x04, POLICY.encode()), written(0x04, bytes.fromhex("3003810102")))
+    assert result_of(ENUMERATED_0 + NOTHING + NOTHING, control) == Result(0, "", 2)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        b"",
+        ENUMERATED_0 + NOTHING,
+        written(0x01, b"\0") + NOTHING + NOTHING,  # FALSE
+        written(0x02, b"\0") + NOTHING + NOTHING,
+        written(0x0A) + NOTHING + NOTHING,
+        written(0x0A, bytes(5)) + NOTHING + NOTHING,
+        ENUMERATED_0 + written(0x0A) + NOTHING,
+        ENUMERATED_0 + NOTHING + written(0x30),
+    ],
+)
+def test_a_result_of_other_tags_is_none(operation: bytes) -> None:
+    with pytest.raises(ValueError, match=r"number|kind|expected|unpack"):
+        result_of(operation)
+
+
+def test_an_entry_of_other_tags_is_none() -> None:
+    tags = [0x04, 0x30, 0x30, 0x04, 0x31, 0x04]
+
+    def operation(*tags: int) -> bytes:
+        name, attributes, attribute, kind, values, value = tags
+        one = written(attribute, written(kind, b"Uid"), written(values, written(value, b"joe")))
+        return written(name, b"uid=joe") + written(attributes, one)
+
+    assert entry_of(operation(*tags)) == Entry("uid=joe", {"uid": (b"joe",)})
+    for place in range(len(tags)):
+        with pytest.raises(ValueError, match="another kind"):
+            entry_of(operation(*tags[:place], 0x01, *tags[place + 1 :]))
+
+
+def test_many_values_are_read_in_a_time_that_grows_with_them() -> None:
+    def seconds(count: int) -> float:
+        data = b"\x04\x00" * count
+        began = time.process_time()
+        assert len(ber.items(data)) == count
+        return time.process_time() - began
+
+    # 40 times as many; with a copy of the rest for each, it would be some thousand times as long
+    assert seconds(200_000) < 200 * max(0.001, min(seconds(5_000) for _ in range(5)))
+
+
+def test_a_result_in_words() -> None:
+    assert str(Result(51, "later\0")) == "busy (51): later"
+    assert str(Result(0, "", 2)) == "success (0), password policy: the password must be changed first"
+    assert str(Result(49, "no", 99)) == "invalidCredentials (49), password policy: error 99: no"
+
+
 # --- what is remembered, and who is down
 
 
@@ -390,17 +485,17 @@ def test_memory_has_bounds() -> None:
     now = 0.0
     memory: Remembered[int] = Remembered(10.0, 3, lambda: now)
     for number in range(5):
-        memory.put(str(number), number)
+        memory.put(str(number), number, memory.now())
     assert [memory.get(str(number)) for number in range(5)] == [None, None, 2, 3, 4]
     memory.forget("3")
     memory.forget("3")
     now = 9.9
-    memory.put("2", 22)
+    memory.put("2", 22, memory.now())
     assert [memory.get(str(number)) for number in (2, 3, 4)] == [22, None, 4]
     now = 10.0
     assert [memory.get(str(number)) for number in (2, 4)] == [22, None]
     nothing: Remembered[int] = Remembered(0.0)
-    nothing.put("1", 1)
+    nothing.put("1", 1, 0.0)
     assert nothing.get("1") is None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from saslpy.model import Account, Login, Reason, Refusal
+from saslpy_ldap.answers import Fault
 from saslpy_ldap.pool import NoAnswer
 from tests.real.samba import ADMIN_PASSWORD, BASE, REALM, Samba
 
@@ -27,7 +28,9 @@ SEARCH = {
     "base": BASE,
     "filter": "(&(objectClass=user)(sAMAccountName={local})(!(objectClass=computer)))",
     "login_attribute": "mail",
+    "domains": ("example.org", "example.net", ""),
 }
+DOMAINS = ("example.org", "")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,7 @@ def reason(backend: Any, login: str, password: str = PASSWORD) -> Reason | None:
 
 @pytest.mark.parametrize("user_dn", [f"{{local}}@{REALM}", "CORP\\{local}", f"cn={{local}},CN=Users,{BASE}"])
 def test_bind_alone(controller: Samba, opened: Open, user_dn: str) -> None:
-    backend = opened(controller.url, user_dn=user_dn)
+    backend = opened(controller.url, user_dn=user_dn, domains=DOMAINS)
     assert backend.verify(Login.of("joe@example.org"), PASSWORD) == Account("joe@example.org")
     assert reason(backend, "joe", PASSWORD + "x") is Reason.WRONG_PASSWORD
     assert reason(backend, "joe", "") is Reason.EMPTY_PASSWORD
@@ -66,7 +69,7 @@ def test_bind_alone(controller: Samba, opened: Open, user_dn: str) -> None:
 
 
 def test_locked(controller: Samba, opened: Open) -> None:
-    backend = opened(controller.url, user_dn=f"{{local}}@{REALM}")
+    backend = opened(controller.url, user_dn=f"{{local}}@{REALM}", domains=DOMAINS)
     assert [reason(backend, "locked", "x") for _ in range(5)][-1] is Reason.DISABLED
     assert reason(backend, "locked") is Reason.DISABLED
 
@@ -92,9 +95,14 @@ def test_search_then_bind(controller: Samba, opened: Open) -> None:
     assert controller.url in backend.probe()
 
 
+def test_the_probe_reads_the_schema(controller: Samba, opened: Open) -> None:
+    with pytest.raises(Fault, match=r"attributes\.disabled: the directory's schema has no attribute departmentNumbr"):
+        opened(controller.url, attributes={"disabled": "departmentNumbr"}, **SEARCH).probe()
+
+
 def test_tls(controller: Samba, opened: Open) -> None:
     # its certificate is for its own name, which leads nowhere here: it must not be trusted for an address
     for url, starttls in ((controller.url.replace("ldap:", "ldaps:"), None), (controller.url, True)):
-        backend = opened(url, starttls=starttls, ca_file=controller.ca, user_dn=f"{{local}}@{REALM}")
+        backend = opened(url, starttls=starttls, ca_file=controller.ca, user_dn=f"{{local}}@{REALM}", domains=DOMAINS)
         with pytest.raises(NoAnswer, match="certificate is not trusted"):
             backend.verify(Login.of("joe"), PASSWORD)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from saslpy.backend import BadRecord
 from saslpy.model import NEVER_HERE, Account, Login, Reason, Refusal
-from saslpy_ldap.answers import Fault
-from saslpy_ldap.entries import BadEntry
+from saslpy_ldap.answers import BadEntry, Fault
 from saslpy_ldap.finding import Ambiguous, Elsewhere
 from saslpy_ldap.pool import NoAnswer
 from tests.real import fakeldap
@@ -145,6 +145,7 @@ def test_values_that_make_no_sense(directory: Slapd, opened: Open) -> None:
             verify(backend, "bad@example.org", "bb")
         assert "perhaps" not in str(fault.value)
         assert "many" not in str(fault.value)
+        assert isinstance(fault.value, BadRecord)
 
 
 def test_one_user_has_one_name(directory: Slapd, opened: Open) -> None:
@@ -182,8 +183,10 @@ def test_spellings_that_the_directory_alone_takes_for_one(directory: Slapd, open
 def test_several_entries_are_no_answer(directory: Slapd, opened: Open) -> None:
     backend = opened(directory.url, **by_mail())
     for password in ("one", "two", "three"):
-        with pytest.raises(Ambiguous):
+        with pytest.raises(Ambiguous) as fault:
             verify(backend, "twin@example.org", password)
+        # one login's trouble: the directory does not count as down for it
+        assert isinstance(fault.value, BadRecord)
     with pytest.raises(Ambiguous):
         verify(opened(directory.url, **by_mail(filter="(|(mail={login})(objectClass=person))")), "joe@example.org", "x")
 
@@ -242,7 +245,7 @@ INJECTIONS = (
 def test_injection(directory: Slapd, opened: Open, name: str) -> None:
     search = opened(directory.url, **searching())
     direct = opened(directory.url, user_dn=f"uid={{login}},{PEOPLE}")
-    local = opened(directory.url, user_dn=f"uid={{local}},{SUFFIX}")
+    local = opened(directory.url, user_dn=f"uid={{local}},{SUFFIX}", domains=("",))
     for backend in (search, direct, local):
         for password in ("s3cret", "x"):
             assert isinstance(verify(backend, name, password), Refusal)
@@ -335,8 +338,9 @@ def test_references_are_not_followed(directory: Slapd, opened: Open, elsewhere: 
     base = f"ou=elsewhere,{SUFFIX}"
     backend = opened(directory.url, **by_mail(base=base))
     assert account(backend, "kim@example.org", "kk")
-    with pytest.raises(Elsewhere):
+    with pytest.raises(Elsewhere) as fault:
         verify(backend, "nobody@example.org", "x")
+    assert isinstance(fault.value, BadRecord)
     assert (
         verify(opened(directory.url, on_reference="ignore", **by_mail(base=base)), "nobody@example.org", "x") == UNKNOWN
     )
@@ -409,3 +413,52 @@ def test_a_remembered_entry_that_has_moved_or_gone(opened: Open) -> None:
         account(backend, "joe@example.org", "s3cret")
         server.modify(f"dn: uid=joseph,{PEOPLE}\nchangetype: delete\n")
         assert verify(backend, "joe@example.org", "s3cret") == UNKNOWN
+
+
+CHANGES = {
+    "the group": f"dn: cn=mail,{GROUPS}\nchangetype: modify\ndelete: member\nmember: uid=joe,{PEOPLE}\n",
+    "the filter": f"dn: uid=joe,{PEOPLE}\nchangetype: modify\nadd: employeeType\nemployeeType: blocked\n",
+    "the flag": f"dn: uid=joe,{PEOPLE}\nchangetype: modify\nreplace: roomNumber\nroomNumber: TRUE\n",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_has_changed_counts_in_time_under_constant_logins(opened: Open, change: str) -> None:
+    members = {"objectClass": "groupOfNames", "cn": "mail", "member": [f"uid=joe,{PEOPLE}", f"uid=ann,{PEOPLE}"]}
+    joe = person("joe", "s3cret", mail="joe@example.org", roomNumber="FALSE")
+    keys = by_mail(
+        filter="(&(mail={login})(!(employeeType=blocked)))",
+        group_filter="(member={dn})",
+        group_base=GROUPS,
+        attributes={"disabled": "roomNumber"},
+        remember_seconds=30.0,
+    )
+    with Slapd(tree(joe, (f"cn=mail,{GROUPS}", members))) as server:
+        backend = opened(server.url, **keys)
+        for now in range(0, 40, 5):
+            backend._remembered._clock = lambda now=now: now
+            answer = verify(backend, "joe@example.org", "s3cret")
+            kept_out = isinstance(answer, Refusal) or answer.disabled
+            assert kept_out == (now >= 30)
+            if now == 0:
+                server.modify(CHANGES[change])
+
+
+def test_what_is_remembered_is_as_old_as_its_search(opened: Open) -> None:
+    times = iter((100.0, 105.0))
+    now = next(times)
+
+    def answer(request: fakeldap.Request) -> bytes:
+        nonlocal now
+        if request.kind != fakeldap.SEARCH:
+            return fakeldap.result(request)
+        now = next(times, now)
+        return fakeldap.entry(request, f"uid=joe,{PEOPLE}", mail="joe@example.org") + fakeldap.result(request)
+
+    with FakeLdap(answer) as server:
+        backend = opened(server.url, remember_seconds=30.0, **by_mail())
+        backend._remembered._clock = lambda: now
+        for now_and_then, count in ((None, 1), (129.0, 1), (130.0, 2)):
+            now = now_and_then or now
+            account(backend, "joe@example.org", "s3cret")
+            assert server.kinds().count(fakeldap.SEARCH) == count

@@ -320,6 +320,12 @@ def foreign(request: fakeldap.Request) -> bytes:
     return fakeldap.result(fakeldap.Request(request.number + 1, request.kind, b""))
 
 
+def of_tags(request: fakeldap.Request, code: int, digits: bytes = b"\0", text: int = 0x04) -> bytes:
+    """A success, but for its tags."""
+    parts = fakeldap.ber(code, digits), fakeldap.ber(0x04), fakeldap.ber(text)
+    return fakeldap.message(request.number, fakeldap.ber(fakeldap.BIND_RESPONSE, *parts))
+
+
 NONSENSE: dict[str, Callable[[fakeldap.Request], bytes]] = {
     "http": lambda request: b"HTTP/1.1 400 Bad Request\r\n\r\n",
     "zeros": lambda request: bytes(64),
@@ -332,6 +338,11 @@ NONSENSE: dict[str, Callable[[fakeldap.Request], bytes]] = {
     "half an answer": half,
     "good-bye": lambda request: fakeldap.good_bye(),
     "the end": lambda request: b"",
+    "FALSE for a result": lambda request: of_tags(request, 0x01),
+    "a number for a result": lambda request: of_tags(request, 0x02),
+    "a huge result": lambda request: of_tags(request, 0x0A, b"\x7f" * 5000),
+    "a long zero": lambda request: of_tags(request, 0x0A, bytes(9)),
+    "no text": lambda request: of_tags(request, 0x0A, text=0x30),
 }
 
 
@@ -339,6 +350,20 @@ NONSENSE: dict[str, Callable[[fakeldap.Request], bytes]] = {
 def test_nonsense_is_no_answer(opened: Open, kind: str) -> None:
     with FakeLdap(NONSENSE[kind]) as server:
         fails(opened(server.url, query_timeout=0.2, **DIRECT), 1.0)
+
+
+@pytest.mark.parametrize("what", ["entries", "references"])
+def test_an_answer_to_a_search_has_an_end(second: Slapd, opened: Open, what: str) -> None:
+    def answer(request: fakeldap.Request) -> bytes:
+        if request.kind != fakeldap.SEARCH:
+            return fakeldap.result(request)
+        if what == "entries":
+            return fakeldap.entry(request, f"uid=joe,{PEOPLE}", uid=JOE.name) * 101
+        return fakeldap.reference(request, "ldap://192.0.2.7/dc=x") * 101
+
+    with FakeLdap(answer) as server:
+        assert f"more than 100 {what}" in fails(opened(server.url, **SEARCH), 1.0)
+        accepts(opened(server.url, second.url, **SEARCH))
 
 
 @pytest.mark.parametrize(("size", "fits"), [(100_000, True), (140_000, False)])
@@ -416,6 +441,9 @@ def test_a_server_that_refuses_our_own_account(second: Slapd, opened: Open) -> N
         assert "bind as bind_dn" in text
         accepts(opened(server.url, second.url, **SEARCH))
     assert "bind as bind_dn" in fails(opened(second.url, **searching(bind_password="wrong")))
+    with FakeLdap(lambda request: fakeldap.result(request, policy=2)) as server:
+        text = fails(opened(server.url, **SEARCH))
+        assert "bind as bind_dn: success (0), password policy: the password must be changed first" in text
     with pytest.raises(NoAnswer):
         opened(second.url, **searching(bind_dn=SERVICE + "x")).probe()
 

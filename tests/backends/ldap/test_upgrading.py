@@ -15,7 +15,7 @@ from saslpy.passwords.parsing import parse
 from saslpy.testing import settings_of
 from saslpy_ldap.rules import DIRECTORY_NAMES
 from tests.fakes import list_log
-from tests.real.slapd import Slapd
+from tests.real.slapd import SUFFIX, Slapd
 from tests.upgrades import Site, site
 
 from . import PEOPLE, READER, SERVICE, SERVICE_PASSWORD, person, searching, tree
@@ -158,6 +158,21 @@ async def test_without_the_right_to_write(tmp_path: Path, directory: Slapd, driv
         text = "\n".join(one.lines)
         assert PASSWORD not in text
         assert "$" not in text
+
+
+async def test_with_a_password_policy_the_log_says_what_to_do(tmp_path: Path, driver: str) -> None:
+    policy = f"cn=policy,{SUFFIX}"
+    people = tree(
+        (policy, {"objectClass": ["device", "pwdPolicy"], "cn": "policy", "pwdAttribute": "userPassword"}),
+        person(LOGIN, None, userPassword=passwords.make("MD5-CRYPT", PASSWORD).replace("{MD5-CRYPT}", "{CRYPT}")),
+    )
+    overlay = f'overlay ppolicy\nppolicy_default "{policy}"\n{ACCESS}'
+    with Slapd(people, database=overlay, modules=("argon2.so", "ppolicy.so")) as server:
+        async with site(tmp_path, section(server, driver)) as one:
+            assert await one.upgraded(LOGIN, PASSWORD) == "accept"
+            (line,) = one.told("upgrade-failed")
+            assert "(53): Must supply correct old password to change to new one" in line
+            assert "with slapo-ppolicy no hash can be upgraded: leave out upgrade" in line
 
 
 async def test_gone_when_it_is_written(tmp_path: Path, directory: Slapd, driver: str) -> None:

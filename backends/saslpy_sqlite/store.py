@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,10 +18,18 @@ from saslpy.texts import listed, pairs
 from .connections import Connections
 from .schema import version_of
 
-_COLUMNS = "id, login, uid, gid, home, maildir, quota, name, options, allow_nets, disabled, expires"
-_USER = f"SELECT {_COLUMNS} FROM users"
-_BY_LOGIN = f"{_USER} WHERE login = ?"
-_BY_ALIAS = f"{_USER} WHERE id = (SELECT user FROM aliases WHERE alias = ?)"
+_ID = "coalesce((SELECT id FROM users WHERE login = {0}), (SELECT user FROM aliases WHERE alias = {0}))"
+_USER = """json_array(
+    u.login, u.uid, u.gid, u.home, u.maildir, u.quota, u.name, u.options, u.allow_nets, u.disabled, u.expires,
+    json((SELECT json_group_array(secret) FROM (SELECT secret FROM secrets WHERE user = u.id ORDER BY rowid))),
+    json((SELECT json_group_array(alias) FROM (SELECT alias FROM aliases WHERE user = u.id ORDER BY alias)))
+)"""
+_FIND = f"""
+    SELECT json_group_array(json_array(asked.key, {_USER}))
+    FROM json_each(?) AS asked JOIN users AS u ON u.id = {_ID.format("asked.value")}
+"""
+"""All that was asked for as one value. Python gives up the GIL at each step of a statement, and with 64 logins under way
+it takes longer to get it back than SQLite needs for the answer."""
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?)?", re.ASCII)
 
@@ -42,13 +51,18 @@ class SqliteStore:
 
     def lookup(self, login: Login) -> Account | None:
         """The account of a login or of an alias."""
-        with self._reading() as connection:
-            return _found(connection, login.name)
+        (answer,) = self.lookup_many([login])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def lookup_many(self, logins: Sequence[Login]) -> list[Account | Exception | None]:
-        """One lookup after the other: to SQLite a question costs microseconds."""
-        with self._reading() as connection:
-            return [_answer(connection, login.name) for login in logins]
+        """All in one question; a date that cannot be read is its own login's fault."""
+        names = json.dumps([login.name for login in logins])
+        with self._connections.one() as link:
+            (found,) = link.connection.execute(_FIND, (names,)).fetchone()
+        users = dict(json.loads(found))
+        return [_answer(users.get(number)) for number in range(len(logins))]
 
     def sample(self) -> str | None:
         """The newest secret."""
@@ -65,13 +79,14 @@ class SqliteStore:
 
     def accounts(self) -> Iterable[Account]:
         """All accounts, by name."""
-        with self._reading() as connection:
-            return [_account(connection, row) for row in connection.execute(f"{_USER} ORDER BY login").fetchall()]
+        with self._connections.one() as link:
+            rows = link.connection.execute(f"SELECT {_USER} FROM users AS u ORDER BY u.login").fetchall()
+        return [_account(json.loads(user)) for (user,) in rows]
 
     def add(self, login: str, secrets: Sequence[str]) -> None:
         """A new user. Makes the file when there is none. Raises ``UserExists``."""
         with self._writing(create=True) as connection:
-            if any(connection.execute(query, (login,)).fetchone() for query in (_BY_LOGIN, _BY_ALIAS)):
+            if _id(connection, login) is not None:
                 raise UserExists(login)
             cursor = connection.execute("INSERT INTO users (login) VALUES (?)", (login,))
             _put_secrets(connection, cursor.lastrowid, secrets)
@@ -95,15 +110,15 @@ class SqliteStore:
     def replace_secrets(self, login: Login, old: Sequence[str], new: Sequence[str]) -> bool:
         """Better secrets in the place of these, if all of them are still there; ``changed`` stays, the password has."""
         with self._writing() as connection:
-            user = _row(connection, login.name)
+            user = _id(connection, login.name)
             if user is None:
                 return False
-            stored = connection.execute("SELECT secret, rowid FROM secrets WHERE user = ?", user[:1]).fetchall()
+            stored = connection.execute("SELECT secret, rowid FROM secrets WHERE user = ?", (user,)).fetchall()
             rows = dict(stored)
             if not old or not set(old) <= set(rows):
                 return False
             connection.executemany("DELETE FROM secrets WHERE rowid = ?", [(rows[secret],) for secret in set(old)])
-            _put_secrets(connection, user[0], new)
+            _put_secrets(connection, user, new)
             return True
 
     def create(self) -> None:
@@ -133,35 +148,29 @@ class SqliteStore:
             connection.execute("COMMIT")
 
 
-def _answer(connection: sqlite3.Connection, name: str) -> Account | Exception | None:
+def _id(connection: sqlite3.Connection, name: str) -> int | None:
+    """The user with this login or alias."""
+    found: int | None = connection.execute(f"SELECT {_ID.format('?1')}", (name,)).fetchone()[0]
+    return found
+
+
+def _answer(user: list[Any] | None) -> Account | Exception | None:
     try:
-        return _found(connection, name)
+        return None if user is None else _account(user)
     except UnreadableDate as error:
         return error  # of this one login; the others are not harmed
-
-
-def _found(connection: sqlite3.Connection, name: str) -> Account | None:
-    row = _row(connection, name)
-    return _account(connection, row) if row else None
-
-
-def _row(connection: sqlite3.Connection, name: str) -> tuple[Any, ...] | None:
-    """The row of ``users`` of a login or an alias."""
-    queries = (_BY_LOGIN, _BY_ALIAS)
-    return next((row for query in queries if (row := connection.execute(query, (name,)).fetchone())), None)
 
 
 def _put_secrets(connection: sqlite3.Connection, user: int | None, secrets: Sequence[str]) -> None:
     connection.executemany("INSERT INTO secrets (user, secret) VALUES (?, ?)", [(user, secret) for secret in secrets])
 
 
-def _account(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Account:
-    user, login, uid, gid, home, maildir, quota, name, options, allow_nets, disabled, expires = row
-    secrets = connection.execute("SELECT secret FROM secrets WHERE user = ? ORDER BY rowid", (user,)).fetchall()
-    aliases = connection.execute("SELECT alias FROM aliases WHERE user = ? ORDER BY alias", (user,)).fetchall()
+def _account(user: list[Any]) -> Account:
+    """From the values of ``_USER``."""
+    login, uid, gid, home, maildir, quota, name, options, allow_nets, disabled, expires, secrets, aliases = user
     return Account(
         login=login,
-        secrets=tuple(secret for (secret,) in secrets),
+        secrets=tuple(secrets),
         uid=uid,
         gid=gid,
         home=home,
@@ -169,7 +178,7 @@ def _account(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Account:
         quota=quota,
         name=name,
         options=pairs(options),
-        aliases=tuple(alias for (alias,) in aliases),
+        aliases=tuple(aliases),
         allow_nets=listed(allow_nets),
         disabled=bool(disabled),
         expired=_expired(login, expires),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from . import opening
 from .authenticator import Authenticator, Bounds, Route, Rules
 from .backend import Upgrading
 from .chain import Chain, Link
 from .checking import Checker, Usual
-from .guard import BackendFailed, Guarded
+from .guard import Guarded
 from .hashing import Hashes, HashThreads, cores, no_backlog
 from .hashpool import HashPool
 from .health import Health
@@ -22,11 +23,10 @@ from .plugins import PluginError
 from .process import backendworker, hashworker
 from .process.control import Control
 from .process.remote import Remote
-from .process.roles import Role
+from .process.roles import Role, key_of
 from .servers.accepting import Server
 from .servers.saslauthd import MuxOptions, MuxServer
-from .settings import BackendSettings, Listen, PasswordSettings, Settings
-from .texts import describe
+from .settings import BackendSettings, Listen, Settings
 from .upgrading import Upgrades
 
 HASH = "hash"
@@ -54,7 +54,7 @@ async def rules(settings: Settings, log: Log, control: Control | None, once: boo
     """
     auth = settings.auth
     async with AsyncExitStack() as stack:
-        hashes = await stack.enter_async_context(_hashes(auth.passwords, None if once else control))
+        hashes = await stack.enter_async_context(_hashes(settings, None if once else control))
         checker = Checker(hashes, log, auth.passwords.forbidden)
         health = Health(log)
         links = {
@@ -75,31 +75,34 @@ async def rules(settings: Settings, log: Log, control: Control | None, once: boo
 
 
 @asynccontextmanager
-async def _hashes(passwords: PasswordSettings, control: Control | None) -> AsyncIterator[Hashes]:
+async def _hashes(settings: Settings, control: Control | None) -> AsyncIterator[Hashes]:
     if control is None:
         yield HashThreads()
         return
-    start = partial(control.start, HASH)
+    start = partial(control.start, key_of(HASH, settings.generation))
+    passwords = settings.auth.passwords
     async with HashPool.running(start, passwords.processes, passwords.memory_mib) as pool:
         yield pool
 
 
 def roles(settings: Settings) -> dict[str, Role]:
     """The worker processes that this configuration may need."""
-    # twice as many of each: after a reload the old ones may still have work
-    hashes = Role(HASH, hashworker.serve, 2 * (settings.auth.passwords.processes or cores()))
-    return {HASH: hashes} | roles_of(settings.used_backends)
+    # twice as many of each: those that are about to end count, too
+    most = 2 * (settings.auth.passwords.processes or cores())
+    hashes = Role(HASH, hashworker.serve, most, generation=settings.generation)
+    return {hashes.key: hashes} | roles_of(settings.used_backends)
 
 
 def roles_of(backends: Iterable[BackendSettings]) -> dict[str, Role]:
-    """The worker processes of isolated backends."""
-    isolated = [backend for backend in backends if backend.plugin.isolated]
-    return {
-        role_of(backend): Role(
-            role_of(backend), partial(backendworker.serve, backend), 2 * WORKERS, backend.plugin.privileged
-        )
-        for backend in isolated
-    }
+    """The worker processes of isolated backends, by ``Role.key``."""
+    isolated = [role_of(backend) for backend in backends if backend.plugin.isolated]
+    return {role.key: role for role in isolated}
+
+
+def role_of(backend: BackendSettings) -> Role:
+    """The workers that hold an isolated backend."""
+    main = partial(backendworker.serve, backend)
+    return Role(f"backend.{backend.name}", main, 2 * WORKERS, backend.plugin.privileged, backend.generation)
 
 
 def upgrading(made: Link, settings: BackendSettings, upgrades: Upgrades) -> Link:
@@ -111,23 +114,14 @@ def upgrading(made: Link, settings: BackendSettings, upgrades: Upgrades) -> Link
     return replace(made, upgrader=upgrades.of(made.backend, wanted, settings.plugin.upgrades == "several"))
 
 
-def role_of(backend: BackendSettings) -> str:
-    """The role of the workers that hold an isolated backend."""
-    return f"backend.{backend.name}"
-
-
 @asynccontextmanager
 async def link(
     settings: BackendSettings, health: Health, control: Control | None = None, hashes: Hashes | None = None
 ) -> AsyncIterator[Link]:
-    """One backend, open and guarded."""
+    """One backend, open and guarded. Raises ``PluginError`` when it cannot be opened or closed."""
     options = settings.options
     async with AsyncExitStack() as stack:
-        try:
-            backend = await stack.enter_async_context(opened(settings, control))
-        except (Exception, SystemExit) as error:
-            why = error.detail if isinstance(error, BackendFailed) else describe(error)
-            raise PluginError(f"backend.{settings.name}: cannot be opened: {why}") from error
+        backend = await stack.enter_async_context(opening.Named(settings.name, opened(settings, control), health))
         workers = backend.most if isinstance(backend, Remote) else None
         backlog = no_backlog if hashes is None else hashes.backlog
         guarded = await stack.enter_async_context(
@@ -140,16 +134,11 @@ async def link(
 async def opened(settings: BackendSettings, control: Control | None = None) -> AsyncIterator[Any]:
     """The plug-in's backend: in worker processes where it wants that and ``control`` can start them, else in this one."""
     if settings.plugin.isolated and control is not None:
-        async with Remote.opened(partial(control.start, role_of(settings)), WORKERS) as remote:
+        async with Remote.opened(partial(control.start, role_of(settings).key), WORKERS) as remote:
             yield remote
         return
-    manager = settings.plugin.open(settings.config)
-    if isinstance(manager, AbstractAsyncContextManager):
-        async with manager as backend:
-            yield backend
-    else:
-        with manager as backend:
-            yield backend
+    async with opening.opened(settings.plugin, settings.config) as backend:
+        yield backend
 
 
 def _routes(settings: Settings, links: dict[str, Link], checker: Checker) -> list[Route]:

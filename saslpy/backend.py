@@ -134,8 +134,9 @@ class Plugin:
     ``config`` is a frozen dataclass: its fields are the keys of ``[backend.NAME]``, its defaults the defaults, and a
     ``ValueError`` from ``__post_init__`` is a fault of that section. A field of type ``pathlib.Path`` is resolved
     against the folder of the configuration file. ``open`` gives the backend as an (async) context manager. Opening
-    must not need the server: the daemon starts while a store is down. Importing the plug-in's module must not import
-    the driver; ``open`` does, and ``extra`` names the extra that installs it.
+    must not need the server: the daemon starts while a store is down. ``open`` is called in a thread, and a plain context
+    manager is entered and left in threads, not always the same: within 10 s and 2 s. Importing the plug-in's module must
+    not import the driver; ``open`` does, and ``extra`` names the extra that installs it.
 
     ``isolated``: the methods block, and may hang or crash: each call is made in a worker process, one at a time there,
     which is killed at the deadline. ``open`` must give a plain context manager then.

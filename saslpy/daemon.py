@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from . import assemble
 from .config import ConfigError
@@ -46,6 +46,15 @@ def run(settings: Settings, log: Log) -> int:
 Opened = dict[Place, tuple[socket.socket, ExitStack]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """A configuration that is being tried, what was opened for it, and its roles."""
+
+    settings: Settings
+    opened: Opened
+    roles: dict[str, Role]
+
+
 class Site:
     """What the configuration asks of the supervisor: the sockets that are open, the workers that may be started."""
 
@@ -54,9 +63,11 @@ class Site:
         self._who = who
         self._log = log
         self._open: Opened = {}
-        self._next: tuple[Settings, Opened] | None = None
+        self._next: _Next | None = None
+        self._generation = 0  # of the configuration that was read last
+        self._roles: dict[str, Role] = {}
+        self._roles_before: dict[str, Role] = {}  # requests that began by the old configuration may want a worker still
         self.settings = settings
-        self.roles: Mapping[str, Role] = {}
         self._prepare(settings)
         self.commit()
 
@@ -72,12 +83,17 @@ class Site:
         """How long requests under way may take at the end."""
         return self.settings.daemon.drain_seconds
 
+    @property
+    def roles(self) -> Mapping[str, Role]:
+        """The workers that may be asked for: by the configuration in force, the one before, and the one that is tried."""
+        return self._roles_before | self._roles | (self._next.roles if self._next is not None else {})
+
     def reload(self) -> tuple[int, Sequence[int]]:
         """Read the configuration anew: a file with it for the auth process, and the new sockets. Raises ``ConfigError``.
 
         ``commit`` or ``rollback`` follows, once the auth process has said whether it can go by it.
         """
-        settings = load(self.settings.path)
+        settings = self._read()
         try:
             if identity(settings.daemon.user, settings.daemon.group) != self._who:
                 raise ConfigError(["daemon.user: another user needs a restart"])
@@ -90,6 +106,15 @@ class Site:
             self.rollback()
             raise ConfigError([f"this configuration needs a restart: {describe(error)}"]) from None
 
+    def _read(self) -> Settings:
+        """The configuration as it is now, as one of its own generation. Raises ``ConfigError``."""
+        path = self.settings.path
+        if path.exists() and not path.is_file():
+            raise ConfigError([f"{path} is no file"])  # a named pipe would be waited for
+        settings = load(path)
+        self._generation += 1
+        return settings.numbered(self._generation)
+
     def _prepare(self, settings: Settings) -> Opened:
         """Open what this configuration has more than the one before. When anything fails, nothing has changed."""
         preload(settings.used_backends)
@@ -101,7 +126,7 @@ class Site:
                     opened[place] = _listen(self._owned(place))
             self._open_control(settings, opened)
             undo.pop_all()
-        self._next = settings, opened
+        self._next = _Next(settings, opened, assemble.roles(settings))
         return opened
 
     def _open_control(self, settings: Settings, opened: Opened) -> None:
@@ -118,7 +143,8 @@ class Site:
         """Go by the configuration that was prepared: what it has less than the one before is closed."""
         if self._next is None:
             return
-        self.settings, opened = self._next
+        self.settings, opened = self._next.settings, self._next.opened
+        self._roles_before, self._roles = self._roles, self._next.roles
         self._next = None
         wanted = {listen.place for listen in self.settings.listen} | {control.place(self.settings.daemon.run_dir)}
         gone = {place: self._open.pop(place) for place in self._open.keys() - wanted}
@@ -128,19 +154,18 @@ class Site:
             place = self._owned(listen.place)
             if isinstance(place, UnixPlace) and place not in opened:
                 self._give(place)
-        self.roles = assemble.roles(self.settings)
 
     def _give(self, place: UnixPlace) -> None:
         """Who may connect may have changed."""
         try:
             give(place)
         except ListenError as error:
-            self._log.error("reload-failed", detail=str(error))
+            self._log.error("socket-not-given", detail=str(error))
 
     def rollback(self) -> None:
         """Forget the configuration that was prepared."""
         if self._next is not None:
-            _close(self._next[1])
+            _close(self._next.opened)
             self._next = None
 
     def _owned(self, place: Place) -> Place:
@@ -160,7 +185,8 @@ class Site:
     def close(self) -> None:
         """Close the listening sockets, in a worker."""
         close_passed()
-        for sock, _ in self._open.values():
+        new = {} if self._next is None else self._next.opened
+        for sock, _ in [*self._open.values(), *new.values()]:
             sock.close()
 
 

@@ -19,8 +19,8 @@ import trio
 
 from .hashing import HashingFailed, Overloaded, Task, TooLate, cores, default_memory, machine_memory
 from .process import wire
-from .process.hashworker import DONE, NO_MEMORY
-from .process.link import Link, WorkerEnded
+from .process.hashworker import DONE, MADE, NO_MEMORY, Result, read_results
+from .process.link import Link, OddAnswer, WorkerEnded
 
 MAX_WAITING = 1024
 """Jobs in the queue before a further one is refused."""
@@ -49,6 +49,12 @@ MAX_SIZE = 64 * 1024
 
 STUCK = 15.0
 """Seconds without a word after which a process is ended. The caps of ``passwords.limits`` allow about 5 s a job."""
+
+LONGEST = 2 * STUCK
+"""Seconds that a job can have taken. What takes longer is no measurement, and would make all others wait."""
+
+REST = 0.1
+"""Seconds without a process after one that had to be ended for what it said: its heir may be asked the same."""
 
 SWEEP = 0.1
 """Seconds between two looks for what is too late: one timer for all costs less than one each."""
@@ -95,8 +101,10 @@ class _Seat:
         self.size += job.task.size
 
     def done(self, number: int) -> _Job:
-        """A job is done."""
-        job = self.jobs.pop(number)
+        """A job is done. Raises ``OddAnswer`` when it was not given to this process."""
+        job = self.jobs.pop(number, None)
+        if job is None:
+            raise OddAnswer("it answers what it was not asked")
         self.size -= job.task.size
         self.load = self.load - job.cost if self.jobs else 0.0
         return job
@@ -223,30 +231,50 @@ class HashPool:
         """One process after another."""
         while True:
             with await start() as link:
-                seat = _Seat(link)
-                self._seats.append(seat)
-                self._kick()
                 try:
-                    while True:
-                        self._results(seat, await link.receive())
+                    await self._listen(link)
+                except OddAnswer as odd:
+                    link.end(str(odd))
+                    await trio.sleep(REST)
                 except WorkerEnded:
                     pass
-                finally:
-                    self._seats.remove(seat)
-                    self._fail_all(seat)
 
-    def _results(self, seat: _Seat, results: list[tuple[int, int, Any, float]]) -> None:
+    async def _listen(self, link: Link) -> None:
+        """Work with one process until it ends. Raises ``WorkerEnded``, and ``OddAnswer`` when it must be ended."""
+        seat = _Seat(link)
+        self._seats.append(seat)
+        self._kick()
+        try:
+            while True:
+                self._results(seat, await link.receive(read_results))
+        finally:
+            self._seats.remove(seat)
+            self._fail_all(seat)
+            self._kick()  # its memory is free for others
+
+    def _results(self, seat: _Seat, results: list[tuple[int, int, Result, float]]) -> None:
+        if not results:
+            raise OddAnswer("it answers nothing")
         seat.heard = trio.current_time()
         for number, how, result, seconds in results:
             job = seat.done(number)
-            self._learn(job.task.kind, seconds)
-            if how == DONE:
-                job.result = result
-            else:
-                job.error = HashingFailed("no memory" if how == NO_MEMORY else result)
-            self._finish(job)
+            try:
+                self._settle(job, how, result, seconds)
+            finally:
+                self._finish(job)
         if self._queue:
             self._dispatch()
+
+    def _settle(self, job: _Job, how: int, result: Result, seconds: float) -> None:
+        """What came of a job. Raises ``OddAnswer`` when that cannot be: nothing is learnt from it, and the job fails."""
+        if not (0.0 <= seconds <= LONGEST and type(result) is (MADE[job.task.name] if how == DONE else str)):
+            job.error = HashingFailed("the process that computed the hash answered what cannot be")
+            raise OddAnswer("it answers what cannot be")
+        self._learn(job.task.kind, seconds)
+        if how == DONE:
+            job.result = result
+        else:
+            job.error = HashingFailed("no memory" if how == NO_MEMORY else str(result))
 
     def _finish(self, job: _Job) -> None:
         self._free_memory += job.memory

@@ -36,3 +36,10 @@ class Health:
             self._down_since[name] = self._clock()
             if self._log is not None:
                 self._log.error("backend-down", backend=name, detail=detail)
+
+    def closing_failed(self, name: str, detail: str) -> bool:
+        """The backend could not be closed; whether anybody has been told."""
+        if self._log is None:
+            return False
+        self._log.error("close-failed", backend=name, detail=detail)
+        return True

@@ -39,11 +39,11 @@ def identity(user: str | None, group: str | None) -> Identity | None:
     name = user or DEFAULT_USER
     try:
         entry = pwd.getpwnam(name)
-    except KeyError:
+    except (KeyError, ValueError):  # ValueError: a NUL
         raise PrivilegeError(_no_user(user)) from None
     try:
         gid = entry.pw_gid if group is None else grp.getgrnam(group).gr_gid
-    except KeyError:
+    except (KeyError, ValueError):
         raise PrivilegeError(f"daemon.group: there is no group {group!r}") from None
     return Identity(name, entry.pw_uid, gid)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -109,23 +109,33 @@ class SelfChecking(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BackendSettings:
-    """One ``[backend.NAME]``: the core's keys, the plug-in, and the plug-in's own configuration."""
+    """One ``[backend.NAME]``: the core's keys, the plug-in, and the plug-in's own configuration.
+
+    ``generation`` as in ``Settings``.
+    """
 
     name: str
     options: BackendOptions
     plugin: Plugin
     config: Any = field(repr=False)
+    generation: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The whole configuration."""
+    """The whole configuration. ``generation`` counts the readings of the file by one daemon."""
 
     daemon: Daemon
     auth: Auth
     backends: dict[str, BackendSettings]
     listen: tuple[Listen, ...]
     path: Path
+    generation: int = field(default=0, compare=False)
+
+    def numbered(self, generation: int) -> Settings:
+        """The same, as one of this generation."""
+        backends = {name: replace(backend, generation=generation) for name, backend in self.backends.items()}
+        return replace(self, backends=backends, generation=generation)
 
     @property
     def used_backends(self) -> tuple[BackendSettings, ...]:
@@ -134,12 +144,18 @@ class Settings:
         return tuple(backend for name, backend in self.backends.items() if name in used)
 
 
+MAX_LISTENERS = 250
+"""As many sockets as a packet can carry to the auth process at a reload, with the control socket and the settings."""
+
 SECTIONS = ("daemon", "auth", "backend", "listen")
 
 
 def load(path: Path) -> Settings:
     """Read a configuration file. Raises ``ConfigError`` with every fault that was found."""
-    return from_table(_parsed(path), path)
+    try:
+        return from_table(_parsed(path), path)
+    except RecursionError:
+        raise ConfigError([f"{path}: tables or arrays are nested too deeply"]) from None
 
 
 def from_table(table: dict[str, Any], path: Path) -> Settings:
@@ -170,6 +186,8 @@ def _parsed(path: Path) -> dict[str, Any]:
         raise ConfigError([f"{path}: {error.strerror}"]) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: {error}"]) from None
+    except ValueError:  # int() refuses it
+        raise ConfigError([f"{path}: a number has too many digits"]) from None
 
 
 def _backends(reader: Reader, tables: object) -> dict[str, BackendSettings]:
@@ -252,6 +270,9 @@ def _listeners(reader: Reader, tables: object) -> tuple[Listen, ...]:
         return ()
     if not tables:
         reader.fault("listen", "there is none; add a [[listen]] with a protocol and a path")
+    if len(tables) > MAX_LISTENERS:
+        reader.fault("listen", f"there are {len(tables)}; a daemon has {MAX_LISTENERS} at most")
+        return ()
     read = [reader.section(Listen, table, f"listen[{number}]") for number, table in enumerate(tables)]
     _check_places(reader, read)
     return tuple(listener for listener in read if listener is not None)

@@ -93,7 +93,7 @@ def wants_json(path: Path) -> bool:
     """Whether a configuration, perhaps a faulty one, asks for JSON lines."""
     import tomllib
 
-    with suppress(OSError, ValueError, AttributeError):
+    with suppress(OSError, ValueError, AttributeError, RecursionError):
         return bool(tomllib.loads(path.read_text()).get("daemon", {}).get("log_format") == "json")
     return False
 

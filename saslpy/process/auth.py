@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import socket
 from collections.abc import Mapping
@@ -18,14 +19,20 @@ from ..servers.accepting import AcceptLoop, Server
 from ..servers.control import ControlServer
 from ..servers.control import place as place_of_control
 from ..servers.sockets import Place
-from ..settings import Settings
+from ..settings import Listen, Settings
 from ..texts import describe, first_of
 from .control import Control, Message
-from .handover import unpacked
+from .handover import NotHandedOver, unpacked
 from .status import status
 
 MAX_CONTROL = 16
 """Connections to the control socket at a time."""
+
+KEPT_FILES = 256
+"""Open files that connections leave for the rest: the channels of workers, what backends connect to."""
+
+ADOPTING = 20.0
+"""Seconds for all backends of a new configuration to open; less than the supervisor waits (``reloading.PATIENCE``)."""
 
 FLUSH_EVERY = 0.5
 """Seconds between two tries to write lines that a stalled reader of the log has not taken."""
@@ -113,20 +120,24 @@ class Auth:
     async def _keep(self, settings: Settings, task_status: trio.TaskStatus[tuple[Rules, trio.Event]]) -> None:
         """Hold the backends of a configuration open until it is replaced, and the last request that it began is done."""
         retire = trio.Event()
-        async with assemble.rules(settings, self._log, self._control) as rules:
-            self._rules.append(rules)
-            task_status.started((rules, retire))
-            await retire.wait()
-            while rules.pending:  # noqa: ASYNC110 (at a reload only, within the deadline of a request)
-                await trio.sleep(0.02)
-            if rules.upgrades is not None:
-                await rules.upgrades.finished()
-            self._rules.remove(rules)
+        unused = False
+        try:
+            async with assemble.rules(settings, self._log, self._control) as rules:
+                self._rules.append(rules)
+                task_status.started((rules, retire))
+                await retire.wait()
+                await _until_unused(rules)
+                self._rules.remove(rules)
+                unused = True
+        except Exception as error:
+            if not unused:
+                raise  # what serves is broken, or cannot even be opened
+            self._log.fault(error, during="close")
 
     def _listen(self, settings: Settings, sockets: Sockets, door: Authenticator) -> None:
         wanted: dict[Place, _Wanted] = {
             listen.place: _Wanted(
-                listen.protocol, listen.name, assemble.server(listen, door, self._log), listen.max_connections
+                listen.protocol, listen.name, assemble.server(listen, door, self._log), self._most(listen)
             )
             for listen in settings.listen
         }
@@ -144,6 +155,15 @@ class Auth:
             front = self._fronts[place] = _Front(want.protocol, sockets[place], loop, trio.CancelScope())
             self._nursery.start_soon(self._accept, front)
 
+    def _most(self, listen: Listen) -> int:
+        """Connections that a listener takes at a time. Without files for our workers' channels nothing is answered."""
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        most = max(files // 2, files - KEPT_FILES)
+        if files == resource.RLIM_INFINITY or listen.max_connections <= most:
+            return listen.max_connections
+        self._log.warning("few-files", listen=listen.name, max_files=files, max_connections=most)
+        return most
+
     async def _accept(self, front: _Front) -> None:
         with front.accepting:
             await front.loop.run(self._nursery)
@@ -154,13 +174,16 @@ class Auth:
             await self._reload(message)
 
     async def _reload(self, message: Message) -> None:
-        settings, sockets = unpacked(message)
+        sockets: Sockets = {}
         try:
-            await self.adopt(settings, sockets)
+            with trio.fail_after(ADOPTING):
+                settings, sockets = await trio.to_thread.run_sync(unpacked, message)
+                await self.adopt(settings, sockets)
         except Exception as error:
             for sock in sockets.values():
                 sock.close()
-            self._control.refused(cause(error))
+            late = isinstance(error, trio.TooSlowError)
+            self._control.refused(f"its backends were not open in {ADOPTING:g} s" if late else cause(error))
         else:
             self._log.info("reloaded", listen=_listed(settings))
             self._control.adopted()
@@ -203,7 +226,15 @@ def _listed(settings: Settings) -> str:
 def cause(error: BaseException) -> str:
     """What went wrong, in words: our own errors say it themselves, of others the type and the message are shown."""
     error = first_of(error)
-    return str(error) if isinstance(error, PluginError) else describe(error)
+    return str(error) if isinstance(error, PluginError | NotHandedOver) else describe(error)
+
+
+async def _until_unused(rules: Rules) -> None:
+    """Requests under way end within their deadline, upgrades are dropped after some seconds."""
+    while rules.pending:  # noqa: ASYNC110 (at a reload only)
+        await trio.sleep(0.02)
+    if rules.upgrades is not None:
+        await rules.upgrades.finished()
 
 
 async def _flush_regularly(log: Log) -> None:

@@ -37,7 +37,7 @@ def serve(settings: BackendSettings, channel: socket.socket) -> None:
     except (BrokenPipeError, ConnectionResetError):
         return  # the auth process has given up on us
     except (Exception, SystemExit) as error:
-        channel.send(wire.encode(["cannot", describe(error)]))
+        channel.send(wire.encode(["cannot", wire.text(describe(error))]))
         raise
 
 

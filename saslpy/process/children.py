@@ -13,16 +13,18 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from math import inf
 from time import monotonic
 
 from ..observe.log import Log
 from ..plugins import PluginError
 from ..privileges import Identity, PrivilegeError, drop, no_core_dumps
 from ..texts import first_of
+from .ending import kill_tree
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
 
 FIRST_DELAY, LONGEST_DELAY = 0.1, 2.0
 """Seconds until a process that has ended is started again: doubled each time, up to the longest."""
@@ -50,12 +52,19 @@ class Backoff:
 
 @dataclass(slots=True)
 class Child:
-    """A process of ours."""
+    """A process of ours. ``key`` is its role's (``Role.key``); it is killed at ``kill_at`` (``monotonic``)."""
 
     role: str
     pid: int
+    key: str = ""
     started: float = field(default_factory=monotonic)
     wanted_dead: bool = False
+    kill_at: float = inf
+
+    @property
+    def ends(self) -> bool:
+        """Whether it was killed, or has been given the time to end by itself first."""
+        return self.wanted_dead or self.kill_at < inf
 
     def tell(self, number: signal.Signals) -> None:
         """Send a signal; a process that is gone already does not mind."""
@@ -65,16 +74,15 @@ class Child:
     def kill(self) -> None:
         """End it and all that it has started: a PAM module's program has a session of its own, and would live on."""
         self.wanted_dead = True
-        self.tell(signal.SIGSTOP)  # it starts nothing more while we look
-        for pid in [*_descendants(self.pid), self.pid]:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+        kill_tree(self.pid)
 
 
 def fork(role: str, who: Identity | None, prepare: Callable[[], None], main: Callable[[], int], log: Log) -> Child:
     """A child that runs ``main`` as ``who`` (None: as we are) and ends with its status.
 
     ``prepare`` closes what it must not hold, and may change what is done about signals: they are ignored.
+
+    Raises ``OSError`` when there may be no more processes.
     """
     gc.freeze()  # what is there now is not looked at by the child's collector, so its pages stay shared
     parent = os.getpid()
@@ -90,6 +98,7 @@ def fork(role: str, who: Identity | None, prepare: Callable[[], None], main: Cal
             drop(who)
         no_core_dumps()
         _end_with_parent(parent, comm(role))
+        adopt_orphans()
         code = main()
     except BaseException as error:  # nothing of the parent's stack may run in the child
         with suppress(BaseException):
@@ -104,18 +113,14 @@ def fork(role: str, who: Identity | None, prepare: Callable[[], None], main: Cal
         os._exit(code)
 
 
-def _descendants(pid: int) -> list[int]:
-    try:
-        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return []
-    children = [int(child) for child in listed]
-    return [*children, *(below for child in children for below in _descendants(child))]
-
-
 def comm(role: str) -> str:
     """What ``ps`` shows of a process: 15 bytes."""
     return f"saslpy {role.removeprefix('backend.')}"[:15]
+
+
+def adopt_orphans() -> None:
+    """What our descendants leave behind becomes our child, so that it can be found."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _reset_signals() -> None:

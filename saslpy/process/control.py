@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,17 @@ import trio
 from . import wire
 from .link import Link
 
-MAX_FILES = 64
+MAX_FILES = 253
+"""Descriptors in one packet: the kernel takes no more (SCM_MAX_FD, unix(7))."""
+
+MAX_UNSENT = 1024
+"""Packets that wait until the supervisor reads; beyond that, it has other troubles."""
+
+FULL = 0.01
+"""Seconds until the next try where the channel can be written to, but does not take so long a packet."""
+
+TRY_AGAIN = 1.0
+"""Seconds until a worker is asked for again when there was no descriptor left for its channel."""
 
 PATIENCE = 5.0
 """Seconds for the supervisor to answer; then it is asked again."""
@@ -23,10 +34,19 @@ PATIENCE = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A packet of the supervisor's, with the file descriptors that came along."""
+    """A packet of the supervisor's, with the file descriptors that came along.
+
+    ``cut``: not all of them, since this process has too many.
+    """
 
     words: list[Any] = field(repr=False)
     files: list[int]
+    cut: bool = False
+
+    def close(self) -> None:
+        """Close the files: nobody takes them."""
+        for file in self.files:
+            os.close(file)
 
 
 class Control:
@@ -38,6 +58,8 @@ class Control:
         self._asked = 0
         self._askers: dict[int, trio.lowlevel.Task] = {}
         self._adopt, self.adoptions = trio.open_memory_channel[Message](16)
+        self._unsent: deque[bytes] = deque()
+        self._waits = trio.Event()
 
     @classmethod
     @asynccontextmanager
@@ -46,6 +68,7 @@ class Control:
         control = cls(channel)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(control._listen)
+            nursery.start_soon(control._send_later)
             yield control
             nursery.cancel_scope.cancel()
 
@@ -69,7 +92,7 @@ class Control:
 
     def refused(self, why: str) -> None:
         """Tell that we cannot go by the new configuration."""
-        self._send(["refused", why])
+        self._send(["refused", wire.text(why)])
 
     async def start(self, role: str) -> Link:
         """A worker of a role. Waits for as long as the supervisor says that it must."""
@@ -78,9 +101,16 @@ class Control:
                 message = await self._ask("start", role)
                 match message.words:
                     case ["started", _, int(pid)]:
-                        return Link(socket.socket(fileno=message.files[0]), lambda why: self._send(["end", pid, why]))
+                        if not message.cut:
+                            return self._link(message, pid)
+                        message.close()  # its worker ends when its channel does
+                        await trio.sleep(TRY_AGAIN)
                     case [_, _, seconds]:
                         await trio.sleep(seconds)
+
+    def _link(self, message: Message, pid: int) -> Link:
+        (file,) = message.files
+        return Link(socket.socket(fileno=file), lambda why: self._send(["end", pid, why]))
 
     async def processes(self) -> list[list[Any]]:
         """All processes of the daemon, each as [role, pid, age in seconds]."""
@@ -94,7 +124,7 @@ class Control:
         self._asked += 1
         number = self._asked
         self._askers[number] = trio.lowlevel.current_task()
-        self._send([question, number, *args])
+        self._send([question, number, *args], keep=question != "start")
 
         def abort(_raise: object) -> trio.lowlevel.Abort:
             del self._askers[number]
@@ -103,32 +133,63 @@ class Control:
         answer: Message = await trio.lowlevel.wait_task_rescheduled(abort)
         return answer
 
-    def _send(self, words: list[Any]) -> None:
+    def _send(self, words: list[Any], keep: bool = True) -> None:
+        """Send, at once if it can be. ``keep``: nobody says it again, so it waits while the supervisor does not read."""
+        packet = wire.encode(words)
+        if not self._unsent and self._goes(packet):
+            return
+        if keep and len(self._unsent) < MAX_UNSENT:
+            self._unsent.append(packet)
+            self._waits.set()
+
+    def _goes(self, packet: bytes) -> bool:
+        """Whether a packet need not be sent any more."""
         try:
-            self._channel.send(wire.encode(words))
+            self._channel.send(packet)
+        except BlockingIOError:
+            return False
         except OSError:
-            return  # it does not read, or is gone: who asked asks again
+            pass  # the supervisor is gone, which is heard of on its own
+        return True
+
+    async def _send_later(self) -> None:
+        """What waits, in its order. It waits for ever: what nobody reads holds nobody up."""
+        while True:
+            await self._waits.wait()
+            self._waits = trio.Event()
+            while self._unsent:
+                await trio.lowlevel.wait_writable(self._channel)
+                if self._goes(self._unsent[0]):
+                    self._unsent.popleft()
+                else:
+                    await trio.sleep(FULL)
 
     async def _listen(self) -> None:
         """Until the supervisor is gone, which ends us too."""
         while True:
             await trio.lowlevel.wait_readable(self._channel)
             try:
-                packet, files, _, _ = socket.recv_fds(self._channel, wire.MAX_PACKET, MAX_FILES)
+                packet, files, flags, _ = socket.recv_fds(self._channel, wire.MAX_PACKET, MAX_FILES)
             except BlockingIOError:
                 continue
+            except ConnectionResetError:  # it has left something of ours unread
+                packet = b""
             if not packet:
                 raise EOFError("the supervisor has ended")
-            message = Message(wire.decode(packet), files)
-            if message.words[0] == "adopt":
-                await self._adopt.send(message)
-            else:
-                self._answered(message)
+            for file in files:
+                os.set_inheritable(file, False)
+            message = Message(wire.decode(packet), files, bool(flags & socket.MSG_CTRUNC))
+            match message.words[0]:
+                case "adopt":
+                    await self._adopt.send(message)
+                case "ping":
+                    self._send(["pong"], keep=False)
+                case _:
+                    self._answered(message)
 
     def _answered(self, message: Message) -> None:
         asker = self._askers.pop(message.words[1], None)
         if asker is not None:
             trio.lowlevel.reschedule(asker, outcome.Value(message))
             return
-        for file in message.files:  # nobody waits for it any more; the worker ends when its channel does
-            os.close(file)
+        message.close()  # nobody waits for it any more; the worker ends when its channel does

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..passwords.tasks import TASKS
 from . import wire
@@ -19,6 +19,17 @@ NICE = 5
 
 DONE, NO_MEMORY, FAULT = range(3)
 """How a question ended: with its result; undecided; undecided by a fault of ours, whose type is told."""
+
+MADE: dict[str, type] = {"check": bool, "matching": tuple, "make": str}
+"""What each task results in."""
+
+Result: TypeAlias = bool | str | tuple[list[bytes], list[int]]
+
+read_results = wire.typed(list[tuple[int, int, Result, float]])
+"""The results in a packet: the question's number, how it ended, with what, and the seconds that it took.
+
+Raises ``wire.Malformed``.
+"""
 
 
 def serve(channel: socket.socket) -> None:

@@ -18,7 +18,7 @@ class WorkerEnded(Exception):
 
 
 class OddAnswer(WorkerEnded):
-    """It is there, and says what nobody has asked it."""
+    """It is there, and says what nobody has asked it: it is to be ended."""
 
 
 @dataclass(slots=True, eq=False)
@@ -68,9 +68,13 @@ class Link:
             raise WorkerEnded(error.strerror) from None
         return True
 
-    async def receive(self) -> Any:
-        """The value of the next packet. Raises ``WorkerEnded``."""
-        return wire.decode(await self.receive_packet())
+    async def receive(self, read: Callable[[bytes], Any] = wire.decode) -> Any:
+        """The value of the next packet. Raises ``WorkerEnded``, and ``OddAnswer`` when ``read`` makes nothing of it."""
+        packet = await self.receive_packet()
+        try:
+            return read(packet)
+        except wire.Malformed:
+            raise OddAnswer("it sends what is no answer") from None
 
     async def receive_packet(self) -> bytes:
         """The next packet. Raises ``WorkerEnded``."""

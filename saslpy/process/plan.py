@@ -8,13 +8,16 @@ from typing import Protocol
 
 from .roles import Role
 
+BUSY = "the daemon is starting, stopping or reloading; try again"
+"""The answer to a question for a reload that cannot be begun now. Nothing was read."""
+
 
 class Plan(Protocol):
     """What is to be run: ``daemon.Site``, or a command (``once``)."""
 
     @property
     def roles(self) -> Mapping[str, Role]:
-        """The workers that may be asked for."""
+        """The workers that may be asked for, by ``Role.key``: those of a configuration that is being tried, too."""
 
     @property
     def drain_seconds(self) -> float:
@@ -35,7 +38,7 @@ class Plan(Protocol):
 
         ``commit`` follows when the auth process goes by it, ``rollback`` when it cannot.
 
-        Raises ``ConfigError``, and changes nothing then.
+        Raises ``ConfigError``, and changes nothing then. With any other error, ``rollback`` follows.
         """
 
     def commit(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ import msgspec
 
 from ..model import Account, Login, Origin, Refusal
 from ..soundness import fault_in, fault_in_refusal
+from . import wire
 
 Method = Literal["lookup", "verify", "sample", "probe", "set_secrets", "replace_secrets"]
 METHODS: tuple[Method, ...] = ("lookup", "verify", "sample", "probe", "set_secrets", "replace_secrets")
@@ -46,8 +48,11 @@ class Answer(msgspec.Struct, array_like=True):
         return "Answer(…)"
 
 
-_questions = msgspec.msgpack.Decoder(Question)
-_answers = msgspec.msgpack.Decoder(Answer)
+read_question: Callable[[bytes], Question] = wire.typed(Question)
+"""The question in a packet. Raises ``wire.Malformed`` for anything else."""
+
+read_answer: Callable[[bytes], Answer] = wire.typed(Answer)
+"""The answer in a packet. Raises ``wire.Malformed`` for anything else."""
 
 
 def question(  # noqa: PLR0913, PLR0917
@@ -80,11 +85,6 @@ def _text(value: str) -> str:
     return value.encode("utf-8", "replace").decode()
 
 
-def read_question(packet: bytes) -> Question:
-    """The question in a packet. Raises ``msgspec.DecodeError`` for anything else."""
-    return _questions.decode(packet)
-
-
 def answer(number: int, value: Any) -> bytes:
     """A packet with what a backend's method returned. Raises ``TypeError`` when that is nothing of its contract."""
     match value:
@@ -107,10 +107,4 @@ def answer(number: int, value: Any) -> bytes:
 
 def raised(number: int, text: str, bad_record: bool = False) -> bytes:
     """A packet that says that the method has raised."""
-    told = text.encode("utf-8", "replace").decode()
-    return msgspec.msgpack.encode(Answer(number, raised=told, bad_record=bad_record))
-
-
-def read_answer(packet: bytes) -> Answer:
-    """The answer in a packet. Raises ``msgspec.DecodeError`` for anything else."""
-    return _answers.decode(packet)
+    return msgspec.msgpack.encode(Answer(number, raised=wire.text(text), bad_record=bad_record))

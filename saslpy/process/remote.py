@@ -6,21 +6,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
-import msgspec
 import trio
 
 from ..backend import Found
 from ..guard import BackendFailed
 from ..model import Account, Login, Reason, Refusal
+from ..opening import OPENING
 from . import questions
 from .link import Link, OddAnswer, WorkerEnded
-from .questions import Answer, Method
+from .questions import METHODS, Answer, Method
 
 RECYCLE = 1000
 """Questions after which a worker is replaced: PAM modules leak."""
-
-OPENING = 10.0
-"""Seconds for a worker to open its backend."""
 
 Start: TypeAlias = Callable[[], Awaitable[Link]]
 
@@ -77,17 +74,15 @@ class Remote:
         with trio.move_on_after(OPENING):
             link = await self._start()
             try:
-                match await link.receive():
-                    case ["can", *names]:
-                        return _Worker(link), names
-                    case ["cannot", str(why)]:
-                        raise BackendFailed(Reason.BACKEND_FAILED, why)
-                    case _:
-                        raise WorkerEnded("odd words")
+                return _Worker(link), _abilities(await link.receive())
             except WorkerEnded as ended:
-                link.close()
+                _end(link, ended)
                 raise BackendFailed(Reason.BACKEND_FAILED, f"its worker process did not start: {ended}") from None
-            except BaseException:
+            except BackendFailed:
+                link.close()
+                raise
+            except BaseException:  # cancelled: it may never be done
+                link.end("did not open its backend in time")
                 link.close()
                 raise
         raise BackendFailed(Reason.TIMEOUT, f"its worker process did not start in {OPENING:g} s")
@@ -141,20 +136,21 @@ class Remote:
             try:
                 if worker.link.alive():
                     return worker
+                ended = WorkerEnded("the process has ended")
             except OddAnswer as odd:
-                worker.link.end(str(odd))
-            worker.link.close()
+                ended = odd
+            _end(worker.link, ended)
         return None
 
     async def _exchange(self, worker: _Worker, number: int, packet: bytes) -> Answer:
         try:
             if not worker.link.send(packet):
                 raise OddAnswer("it does not read")
-            answer = _read(await worker.link.receive_packet(), number)
+            answer: Answer = await worker.link.receive(questions.read_answer)
+            if answer.number != number:
+                raise OddAnswer("it answers another question")  # it may be another user's
         except WorkerEnded as ended:
-            if isinstance(ended, OddAnswer):
-                worker.link.end(str(ended))
-            worker.link.close()
+            _end(worker.link, ended)
             raise BackendFailed(Reason.BACKEND_FAILED, f"its worker process ended: {ended}") from None
         except BaseException:  # cancelled: nobody knows what it is at
             worker.link.end("did not answer in time")
@@ -168,12 +164,18 @@ class Remote:
         return answer
 
 
-def _read(packet: bytes, number: int) -> Answer:
-    """The answer to a question. Raises ``OddAnswer`` for anything else: it may be another user's."""
-    try:
-        answer = questions.read_answer(packet)
-    except msgspec.DecodeError:
-        raise OddAnswer("it sends what is no answer") from None
-    if answer.number != number:
-        raise OddAnswer("it answers another question")
-    return answer
+def _end(link: Link, ended: WorkerEnded) -> None:
+    """Done with a worker: one that says what nobody has asked is killed."""
+    if isinstance(ended, OddAnswer):
+        link.end(str(ended))
+    link.close()
+
+
+def _abilities(words: Any) -> Sequence[str]:
+    """What a worker says that its backend can do. Raises ``BackendFailed`` when it could not open it, and ``OddAnswer``."""
+    match words:
+        case ["can", *names] if all(name in METHODS for name in names):
+            return names
+        case ["cannot", str(why)]:
+            raise BackendFailed(Reason.BACKEND_FAILED, why)
+    raise OddAnswer("odd words")

@@ -13,9 +13,24 @@ Main: TypeAlias = Callable[[socket.socket], int | None]
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """``privileged`` workers keep the rights that the daemon was started with. ``most`` may run at a time."""
+    """``privileged`` workers keep the rights that the daemon was started with. ``most`` may run at a time.
+
+    ``generation`` says of which reading of the configuration it is: for a while after a reload, the old one and the new
+    one have workers side by side.
+    """
 
     name: str
     main: Main
     most: int
     privileged: bool = False
+    generation: int = 0
+
+    @property
+    def key(self) -> str:
+        """What the auth process calls it."""
+        return key_of(self.name, self.generation)
+
+
+def key_of(name: str, generation: int) -> str:
+    """What the auth process calls the role with this name in a generation of the configuration."""
+    return f"{name}#{generation}"

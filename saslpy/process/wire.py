@@ -7,6 +7,7 @@ msgpack can carry nothing but plain values: a process that has been taken over c
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +16,14 @@ import msgspec
 MAX_PACKET = 192 * 1024
 """Bytes of a packet: below the socket buffer that every Linux gives (212,992)."""
 
+MAX_TEXT = 4096
+"""Characters of a message in words."""
+
 encode = msgspec.msgpack.Encoder().encode
+
+
+class Malformed(msgspec.DecodeError):
+    """A packet that is not what was to come. Whoever has sent it can be trusted with nothing more."""
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -27,6 +35,23 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return ours, theirs
 
 
-def decode(packet: bytes) -> Any:
-    """The plain value in a packet."""
-    return msgspec.msgpack.decode(packet)
+def text(words: str) -> str:
+    """Words that can be sent: not too long, and what is no text (surrogates, as in a file's name) is replaced."""
+    return words[:MAX_TEXT].encode("utf-8", "replace").decode()
+
+
+def typed(kind: Any) -> Callable[[bytes], Any]:
+    """A reader of packets that hold one kind of value. It raises ``Malformed`` for anything else."""
+    decode = msgspec.msgpack.Decoder(kind).decode
+
+    def read(packet: bytes) -> Any:
+        try:
+            return decode(packet)
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:  # not msgpack or this; not UTF-8; too deep
+            raise Malformed(type(error).__name__) from None
+
+    return read
+
+
+decode = typed(Any)
+"""The plain value in a packet. Raises ``Malformed``."""

@@ -28,6 +28,15 @@ def notify(state: str) -> None:
         return
 
 
+def is_journal(number: int) -> bool:
+    """Whether an open file is the journal's, which takes a line's priority from a ``<3>`` before it (sd-daemon(3))."""
+    try:
+        found = os.fstat(number)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
 @cache
 def passed_sockets() -> dict[str, list[int]]:
     """The file descriptors that were passed to this process, by their names; read once, and then not inherited."""

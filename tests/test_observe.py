@@ -21,6 +21,7 @@ from saslpy.observe import sink as sink_module
 from saslpy.observe.audit import Audit, address, fields, plain_line
 from saslpy.observe.log import Bridge, Log, json_line, logfmt, timestamp
 from saslpy.observe.sink import MAX_LINE, Sink
+from saslpy.systemd import is_journal
 
 from .fakes import list_log
 
@@ -80,6 +81,28 @@ def test_the_audit_line_is_stable() -> None:
         ' backend=virtual ms=3000.0 detail="no answer in 3 s"',
     ]
     assert all(len(shlex.split(line)) == len({part.partition("=")[0] for part in shlex.split(line)}) for line in lines)
+
+
+def test_the_journal_hears_each_lines_priority() -> None:
+    log, lines = list_log(journal=True)
+    log.warning("a")
+    log.error("b", detail=LONGEST)
+    Audit(log).attempt(Login.of("joe"), Origin("saslauthd"), Reject(Reason.WRONG_PASSWORD), 0.1)
+    log.audit({"verdict": "accept"})
+    assert [line[:8] for line in lines] == ["<4>time=", "<3>time=", "<6>time=", "<6>time="]
+    assert all(len(line) < MAX_LINE for line in lines)
+
+
+def test_the_journal_is_known_by_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as file:
+        found = os.fstat(file.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
+        assert is_journal(file.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino + 1}")
+        assert not is_journal(file.fileno())  # its output was redirected
+        monkeypatch.delenv("JOURNAL_STREAM")
+        assert not is_journal(file.fileno())
+    assert not is_journal(9999)
 
 
 @pytest.mark.parametrize(

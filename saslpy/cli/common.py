@@ -62,9 +62,12 @@ def tell(*lines: str) -> None:
 
 
 def _complain(lines: Iterable[str]) -> None:
-    with suppress(OSError):  # where nobody reads, the exit status has to do
+    try:
         for line in lines:
-            print(line, file=sys.stderr)
+            print(line, file=sys.stderr, flush=True)
+    except OSError:  # where nobody reads, the exit status has to do
+        # what is left would be tried once more at the end, and Python would make the status 120
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def settings_or_exit(arguments: argparse.Namespace, status: int = 1) -> Settings:

@@ -6,13 +6,14 @@ import argparse
 
 from ..observe.log import Log
 from ..observe.sink import Sink
+from ..systemd import is_journal
 from .common import settings_or_exit, tell
 
 
 def run(arguments: argparse.Namespace) -> int:
     """The daemon, until it is told to stop."""
     settings = settings_or_exit(arguments)
-    log = Log(Sink(2), settings.daemon.log_format, settings.daemon.log_level)
+    log = Log(Sink(2), settings.daemon.log_format, settings.daemon.log_level, journal=is_journal(2))
 
     from ..daemon import run as run_daemon
     from ..plugins import PluginError

@@ -22,6 +22,9 @@ Level = Literal["debug", "info", "warning", "error"]
 LEVELS: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]*\Z")  # printable ASCII without blank, quote, = and backslash
 
+PRIORITIES: dict[str, str] = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>"}
+"""How the journal is told of a line's level (sd-daemon(3)); it takes this off."""
+
 Format = Literal["logfmt", "json"]
 
 SHORTER = (1024, 512, 256, 128, 64, 32, 16)
@@ -31,13 +34,14 @@ SHORTER = (1024, 512, 256, 128, 64, 32, 16)
 class Log:
     """Writes events to a sink. ``log.info("ready", listen="/run/saslauthd/mux")``."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917
         self,
         sink: Sink,
         form: Format = "logfmt",
         level: Level = "info",
         audits: bool = True,
         clock: Callable[[], float] = time.time,
+        journal: bool = False,
     ) -> None:
         self.sink = sink
         self.form = form
@@ -45,6 +49,7 @@ class Log:
         self._encode = logfmt if form == "logfmt" else json_line
         self._level = LEVELS[level]
         self._clock = clock
+        self._marks = PRIORITIES if journal else dict.fromkeys(PRIORITIES, "")
 
     def debug(self, event: str, /, **fields: Any) -> None:
         """Of interest while something is looked for."""
@@ -78,7 +83,7 @@ class Log:
         """The same, of one that is logfmt already, plain, and short enough."""
         if self._audits:
             self._tell_of_lost()
-            self.sink.write(f"time={timestamp(self._clock())} level=info event=login {text}")
+            self.sink.write(f"{self._marks['info']}time={timestamp(self._clock())} level=info event=login {text}")
 
     def _event(self, level: Level, event: str, fields: dict[str, Any]) -> None:
         if LEVELS[level] >= self._level:
@@ -95,14 +100,16 @@ class Log:
 
     def _line(self, level: str, event: str, fields: dict[str, Any]) -> str:
         whole = {"time": timestamp(self._clock()), "level": level, "event": event, **fields}
+        mark = self._marks[level]
+        room = MAX_LINE - len(mark)
         line = self._encode(whole)
         for most in SHORTER:
-            if len(line) < MAX_LINE:
-                return line
+            if len(line) < room:
+                return mark + line
             line = self._encode({key: _shortened(value, most) for key, value in whole.items()})
-        if len(line) < MAX_LINE:
-            return line
-        return self._encode({key: whole[key] for key in ("time", "level", "event")} | {"detail": "too long"})
+        if len(line) < room:
+            return mark + line
+        return mark + self._encode({key: whole[key] for key in ("time", "level", "event")} | {"detail": "too long"})
 
 
 def plain(text: str) -> bool:

@@ -226,7 +226,7 @@ def test_a_blind_pam_unix_is_no_wrong_password(tmp_path: Path, monkeypatch: pyte
     """Without root its failure is forgotten by Debian's common-auth, and pam_deny speaks."""
     monkeypatch.setattr("saslpy_pam.checkup.cannot_read_shadow", lambda: True)
     unix, deny = "auth [success=1 default=ignore] pam_unix.so nullok", "auth requisite pam_deny.so"
-    stack(tmp_path, "smtp", unix, deny, PERMIT, "auth optional pam_cap.so", YES)
+    stack(tmp_path, "smtp", unix, deny, PERMIT, "auth optional pam_permit.so", YES)
     with pytest.raises(StackError, match="smtp: pam_unix may not read /etc/shadow"):
         refuse_faulty("smtp", "joe", tmp_path)
     refuse_faulty("smtp", pwd.getpwuid(os.geteuid()).pw_name, tmp_path)

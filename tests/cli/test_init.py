@@ -228,3 +228,13 @@ def test_everything_works_from_a_checkout_that_the_daemons_user_cannot_read(plac
     assert "is empty, and no store" in broken.stdout
     assert "is empty, and no store" in command("user", "list", *config).stderr
     assert "is empty, and no store" in command("check", *config).stdout
+
+
+def test_the_daemon_in_a_folder_can_be_asked_how_it_is(place: Path) -> None:
+    """Whoever else runs a daemon here: its control socket is in the folder, too."""
+    assert init(place / "mine").returncode == 0
+    config = place / "mine" / "saslpy.toml"
+    with serving(config):
+        done = run("status", "--config", str(config))
+        assert done.returncode == 0, done.stderr
+        assert str(place / "mine" / "run" / "control") in done.stdout

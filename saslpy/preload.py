@@ -6,9 +6,12 @@ and a module that is imported late would be missing.
 
 from __future__ import annotations
 
+import base64  # noqa: F401 (with json and urllib.parse: texts.py wants them at a failure that may show a secret)
 import encodings.idna  # noqa: F401 (loaded by name at the first host name otherwise)
 import importlib
+import json  # noqa: F401
 import pkgutil
+import urllib.parse  # noqa: F401
 from collections.abc import Iterable
 
 from . import assemble, passwords  # noqa: F401 (assemble loads the servers and trio)

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote_from_bytes
 
 from .schema import SchemaError, migrate, recognised
 
@@ -124,7 +125,8 @@ class Connections:
         return link
 
     def _connect(self, mode: str) -> sqlite3.Connection:
-        uri = f"{self._path.absolute().as_uri()}?mode={mode}"
+        # not as_uri(): from Python 3.13 on it loads a module, and we may not read any more by now
+        uri = f"file://{quote_from_bytes(os.fsencode(self._path.absolute()))}?mode={mode}"
         return sqlite3.connect(uri, uri=True, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False)
 
     def _look(self, identity: Identity) -> int:

@@ -23,6 +23,9 @@ from .model import Account, Login
 MOST = 64
 """Lookups in one question."""
 
+LEISURE = (0.1, 0.010)
+"""The part of the password checks' backlog for which a lookup waits for company, and the most of it in seconds."""
+
 WAITING = 1024
 """Lookups that may gather before a further one is refused."""
 
@@ -58,9 +61,9 @@ class Coalescer:
     """``lookup`` for one login, ``ask`` for many. At most ``parallel`` questions are under way.
 
     A lookup that has waited since a time ends by ``latest`` of it at the latest (``trio.current_time``, asked again and
-    again, since it may move), or raises ``WaitedTooLong``. ``leisure`` gives the seconds for which a lookup may wait for
-    others without anybody's waiting longer in the end. ``ask`` must end by itself (it has a deadline). What it raises
-    is raised, made anew by ``copy``, in each of the tasks.
+    again, since it may move), or raises ``WaitedTooLong``. ``backlog`` gives the seconds for which a password check must
+    wait for its turn. ``ask`` must end by itself (it has a deadline). What it raises is raised, made anew by ``copy``, in
+    each of the tasks.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917
@@ -70,11 +73,11 @@ class Coalescer:
         nursery: trio.Nursery,
         latest: Callable[[float], float],
         parallel: int = 2,
-        leisure: Callable[[], float] = no_backlog,
+        backlog: Callable[[], float] = no_backlog,
     ) -> None:
         self._ask = ask
         self._latest = latest
-        self._leisure = leisure
+        self._backlog = backlog
         self._timed: list[_Waiter] = []
         self._copy = copy
         self._nursery = nursery
@@ -119,9 +122,16 @@ class Coalescer:
             while self._waiting:
                 if (leisure := self._leisure()) > 0:
                     await trio.sleep(leisure)
-                await self._ask_for(self._next_group())
+                if group := self._next_group():
+                    await self._ask_for(group)
         finally:
             self._under_way -= 1
+
+    def _leisure(self) -> float:
+        """Seconds to wait for company: a part of what the lookups' checks will wait; nothing where that is little."""
+        part, most = LEISURE
+        seconds = self._backlog()
+        return min(seconds * part, most) if seconds >= most else 0.0
 
     def _ask_more(self) -> None:
         if self._under_way < self._parallel:
@@ -137,8 +147,6 @@ class Coalescer:
         return group
 
     async def _ask_for(self, group: dict[str, list[_Waiter]]) -> None:
-        if not group:
-            return  # all have given up
         try:
             answers = await self._ask([waiters[0].login for waiters in group.values()])
         except Exception as error:

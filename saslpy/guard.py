@@ -32,9 +32,6 @@ T = TypeVar("T")
 PARALLEL_LOOKUPS = 2
 """Questions under way to one batch store; more would make the batches smaller, not the answers faster."""
 
-LEISURE = (0.1, 0.010)
-"""The part of the password checks' backlog for which a lookup waits for company, and the most of it in seconds."""
-
 LIMIT = 512
 """Questions to one backend at a time: half of what the door takes, so that one that hangs leaves room for the others."""
 
@@ -90,7 +87,7 @@ class Guarded:
         self._in_processes = workers is not None
         self._writing = trio.CapacityLimiter(1)
         self._coalescer = (
-            Coalescer(self._ask_many, _again, nursery, self._latest, PARALLEL_LOOKUPS, leisure_of(backlog))
+            Coalescer(self._ask_many, _again, nursery, self._latest, PARALLEL_LOOKUPS, backlog)
             if isinstance(backend, BatchStore)
             else None
         )
@@ -296,17 +293,6 @@ class Guarded:
 
     def _too_slow(self) -> str:
         return f"no answer in {self.timeout:g} s"
-
-
-def leisure_of(backlog: Callable[[], float]) -> Callable[[], float]:
-    """How long a lookup may wait for others: a part of what its password check will wait; nothing where that is little."""
-    part, most = LEISURE
-
-    def leisure() -> float:
-        seconds = backlog()
-        return min(seconds * part, most) if seconds >= most else 0.0
-
-    return leisure
 
 
 def _sound(account: Account) -> Account:

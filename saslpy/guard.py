@@ -242,10 +242,13 @@ class Guarded:
             raise
         except BadRecord as bad:
             failure = BackendFailed(Reason.BACKEND_FAILED, describe(bad, (secret,)), one_login=True)
-            self._breaker.answered()
+            self._heard(bad)
         except BackendFailed as told:  # by a worker process, in its own words
             failure = told
-            self._breaker.answered()
+            if told.one_login:  # a bad record
+                self._heard(told)
+            else:
+                self._breaker.answered()
         except BaseException as error:  # a plug-in may raise anything, SystemExit and KeyboardInterrupt too
             if isinstance(error, BaseExceptionGroup) and error.subgroup(trio.Cancelled):
                 raise

@@ -227,5 +227,9 @@ async def test_a_bad_record_is_its_own_logins_trouble(batch: bool) -> None:
                 await guard.lookup(Login.of("twice"))
             if not batch:
                 assert await guard.lookup(Login.of("joe"))
-    assert health.down("b") is None
-    assert lines == []
+        assert health.down("b") is None
+        assert lines == []
+        health.failed("b", "it was away")
+        with pytest.raises(BackendFailed, match="two rows"):
+            await guard.lookup(Login.of("twice"))
+    assert health.down("b") is None  # it has answered

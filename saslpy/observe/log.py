@@ -99,17 +99,20 @@ class Log:
             self.sink.write(self._line("error", "log-lines-lost", {"lines": lost}), lost)
 
     def _line(self, level: str, event: str, fields: dict[str, Any]) -> str:
-        whole = {"time": timestamp(self._clock()), "level": level, "event": event, **fields}
         mark = self._marks[level]
-        room = MAX_LINE - len(mark)
+        whole = {"time": timestamp(self._clock()), "level": level, "event": event, **fields}
+        return mark + self._fitting(whole, MAX_LINE - len(mark))
+
+    def _fitting(self, whole: dict[str, Any], room: int) -> str:
+        """The fields in one line of fewer characters than there is room for."""
         line = self._encode(whole)
         for most in SHORTER:
             if len(line) < room:
-                return mark + line
+                return line
             line = self._encode({key: _shortened(value, most) for key, value in whole.items()})
         if len(line) < room:
-            return mark + line
-        return mark + self._encode({key: whole[key] for key in ("time", "level", "event")} | {"detail": "too long"})
+            return line
+        return self._encode({key: whole[key] for key in ("time", "level", "event")} | {"detail": "too long"})
 
 
 def plain(text: str) -> bool:

@@ -52,7 +52,7 @@ class Config:
     where OpenLDAP's slapo-ppolicy is at work no upgrade is possible, since it takes the hash that goes for a password.
 
     **Bind alone.** ``user_dn`` instead of a filter: "uid={local},ou=people,dc=example,dc=com", or Active Directory's
-    "{local}@corp.example.com", "{login}", "CORP\\{local}". The login is the canonical name.
+    "{local}@corp.example.com", "{login}", "CORP\\\\{local}". The login is the canonical name.
 
     ``domains``: logins of others are unknown here, "" is for those with none; unset means all, and is a fault where the
     filter, or ``user_dn``, uses neither ``{login}`` nor ``{domain}``: joe@any-domain would be joe. ``pool_size``

@@ -9,12 +9,11 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ..real.saslpy import Daemon, configured, folder, run, serving
+from ..real.saslpy import Daemon, configured, run, serving
 
 LOADED = """
 import sys
@@ -26,12 +25,6 @@ except SystemExit:
 print("loaded:", *sys.modules)
 """
 LOCAL = '[backend.local]\ntype = "sqlite"\npath = "users.db"\n'
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    with folder() as path:
-        yield path
 
 
 @pytest.fixture

@@ -6,20 +6,13 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ..real.saslpy import ask, configured, folder, run, serving
+from ..real.saslpy import ask, configured, run, serving
 
 USERS = '[backend.local]\ntype = "static"\nusers = { joe = "{PLAIN}secret" }\n'
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    with folder() as path:
-        yield path
 
 
 def configuration(place: Path, backends: str = USERS, **more: str) -> Path:

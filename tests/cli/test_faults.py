@@ -7,12 +7,11 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ..real.saslpy import COMMAND, configured, folder, run
+from ..real.saslpy import COMMAND, configured, run
 
 LOCAL = '[backend.local]\ntype = "sqlite"\npath = "users.db"\n'
 PLUGIN = """
@@ -39,12 +38,6 @@ def opened(config):
 
 plugin = Plugin(Config, opened)
 """
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    with folder() as path:
-        yield path
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,16 +16,10 @@ import pytest
 import saslpy
 import saslpy_sqlite
 
-from ..real.saslpy import folder, run, serving
+from ..real.saslpy import run, serving
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="root's init is not the ordinary user's")
 USER = "nobody"
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    with folder() as path:
-        yield path
 
 
 def mode(path: Path) -> int:

@@ -8,7 +8,6 @@ import pwd
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,13 +15,7 @@ import pytest
 from saslpy import passwords
 
 from ..real.pam import YES, stack
-from ..real.saslpy import COMMAND, configured, folder, run
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    with folder() as path:
-        yield path
+from ..real.saslpy import COMMAND, configured, run
 
 
 def shadow(place: Path, readable: bool = True) -> str:

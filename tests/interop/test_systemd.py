@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,17 +17,11 @@ import pytest
 
 from ..real import need
 from ..real.pam import userdb_stack
-from ..real.saslpy import ask, configured, folder, serving
+from ..real.saslpy import ask, configured, serving
 
 UNIT = Path(__file__).parents[2] / "contrib" / "systemd" / "saslpy.service"
 USERS = '[backend.local]\ntype = "static"\nusers = { joe = "{PLAIN}secret" }\n'
 PR_SET_MDWE = 65
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    with folder() as path:
-        yield path
 
 
 def unit_in(place: Path) -> Path:

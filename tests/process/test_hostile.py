@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from saslpy.process import control
 from saslpy.process.supervisor import GRACE
 
 from ..real import saslpy as real
-from ..real.saslpy import Daemon, ask, back_within, configured, folder, serving
+from ..real.saslpy import Daemon, ask, back_within, configured, serving
 from .test_supervisor import connected, wait_lines
 
 PLUGIN = """
@@ -51,12 +50,6 @@ def open_store(config):
 
 plugin = Plugin(Config, open_store)
 """
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    with folder() as path:
-        yield path
 
 
 @pytest.fixture

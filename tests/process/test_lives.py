@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -27,15 +27,9 @@ from saslpy.process.starting import Starting
 from saslpy.process.supervisor import MOST_ODD
 from saslpy.protocols.saslauthd import encode_request
 
-from ..real.saslpy import ask, back_within, configured, folder, serving
+from ..real.saslpy import ask, back_within, configured, serving
 from .evil import changed, evil, plugged, without_forks
 from .test_supervisor import RECOVERY, connected, users, wait_gone, wait_lines
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    with folder() as path:
-        yield path
 
 
 def test_stuck_workers_take_no_place_from_those_of_the_next_auth_process(place: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,11 @@ from saslpy.process.plan import BUSY
 from saslpy.process.reloading import SIGNAL, Reloading
 from saslpy.settings import MAX_LISTENERS, load
 
-from ..real.saslpy import ask, back_within, configured, folder, run, serving
+from ..real.saslpy import ask, back_within, configured, run, serving
 from .evil import changed, evil, plugged, without_forks
 from .test_supervisor import JOE, OK, connected, users, wait_lines
 
 APART = 'chain = ["evil"]'
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    with folder() as path:
-        yield path
 
 
 def told(config: Path, command: str) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import pwd
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ import pytest
 from saslpy import passwords
 from saslpy.protocols.saslauthd import encode_request
 
-from ..real.saslpy import Daemon, ask, back_within, configured, folder, serving
+from ..real.saslpy import Daemon, ask, back_within, configured, serving
 
 RECOVERY = 3.0
 JOE = encode_request(b"joe", b"secret")
@@ -26,12 +25,6 @@ OK = b"\0\2OK"
 def users(**stored: str) -> str:
     lines = ", ".join(f'{name} = "{secret}"' for name, secret in stored.items())
     return f'[backend.local]\ntype = "static"\nusers = {{ {lines} }}\n'
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    with folder() as path:
-        yield path
 
 
 def wait_gone(pid: int, seconds: float = 5.0) -> None:

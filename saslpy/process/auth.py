@@ -56,8 +56,8 @@ async def _serve(settings: Settings, sockets: Sockets, channel: socket.socket, l
             nursery.start_soon(_flush_regularly, log)
             auth = Auth(control, nursery, log)
             await auth.adopt(settings, sockets)
+            control.ready()  # whoever reads the line may rely on being started again
             log.info("ready", listen=_listed(settings))
-            control.ready()
             nursery.start_soon(auth.reload_when_told)
             await anext(aiter(signals))
             await auth.drain()

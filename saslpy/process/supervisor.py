@@ -15,6 +15,7 @@ import selectors
 import signal
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from math import inf
 from time import monotonic
 from typing import Any
@@ -269,8 +270,15 @@ class Supervisor:
         elif not child.ends and self._stop_at is None and code != DONE:  # one that we kill says nothing of the next
             self._starting.ended(child, code)
 
+    def _hear_last_words(self) -> None:
+        """Of what an ended auth process had said, and was not heard yet, one thing counts: that it had begun to serve."""
+        while self._channel is not None and (packet := self._channel.receive()):
+            with suppress(wire.Malformed):
+                self._was_ready = self._was_ready or wire.decode(packet) == ["ready"]
+
     def _auth_ended(self, child: Child, code: int) -> None:
         self._auth = None
+        self._hear_last_words()
         self._forget_channel()
         self._heart.end()
         self._ready = False

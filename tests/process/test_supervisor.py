@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
+import itertools
 import os
 import pwd
 import signal
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from saslpy import passwords
+from saslpy.process.children import FIRST_DELAY
 from saslpy.protocols.saslauthd import encode_request
 
 from ..real.saslpy import Daemon, ask, back_within, configured, serving
@@ -83,14 +86,22 @@ def test_killed_hash_workers_are_replaced(place: Path) -> None:
         assert not set(before) & set(daemon.children("hash"))
 
 
+def told_at(line: str) -> float:
+    """When a log line was written, in seconds."""
+    return datetime.datetime.fromisoformat(line.split()[0].removeprefix("time=")).timestamp()
+
+
 def test_a_process_that_ends_again_and_again_is_started_ever_more_rarely(place: Path) -> None:
     with serving(configured(place, users(joe="{PLAIN}secret"))) as daemon:
-        until = time.monotonic() + 2.0
-        while time.monotonic() < until:
+        until = time.monotonic() + 30.0
+        while len(ends := daemon.lines("process-ended")) < 4 and time.monotonic() < until:
             for pid in daemon.children("auth"):
                 os.kill(pid, signal.SIGKILL)
             time.sleep(0.01)
-        assert 2 <= len(daemon.lines("process-ended")) <= 6
+        at = [told_at(line) for line in ends]
+        assert len(at) >= 4
+        for count, (earlier, later) in enumerate(itertools.pairwise(at[:4])):
+            assert later - earlier >= FIRST_DELAY * 2**count - 0.01  # a busy machine may take longer, never less
         back_within(RECOVERY, place, "joe", "secret")
 
 

@@ -1,4 +1,4 @@
-"""The one door: every login attempt of every front end comes through ``Authenticator.verify``.
+"""The one door: every login attempt of every front end comes through ``Authenticator``.
 
 Names, bounds, the deadline, the floor in time for refusals and the audit line are here, so that no front end, mechanism
 or backend can forget them.
@@ -6,65 +6,27 @@ or backend can forget them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 import trio
 
-from .chain import Chain
-from .guard import Guarded
-from .model import Accept, Defer, Login, Origin, Reason, Reject, Verdict
-from .names import MalformedName, NamePolicy
+from . import changing, lookups
+from .conversation import Conversation
+from .exchange import MECHANISMS, Candidate, Mechanism
+from .model import Accept, Account, Defer, Login, Origin, Reason, Reject, Verdict
 from .observe.audit import Audit
 from .observe.log import Log
+from .rules import Bounds, Route, Rules
 from .texts import describe
-from .upgrading import Upgrades
 
-MAX_PASSWORD = 65_536
-"""Characters of a password (tokens included) that are worth a look."""
+__all__ = ["Authenticator", "Bounds", "Route", "Rules"]
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Which chain answers for which domains and services; an empty set means all of them."""
-
-    chain: Chain
-    domains: frozenset[str] = frozenset()
-    services: frozenset[str] = frozenset()
-
-    def takes(self, login: Login, origin: Origin) -> bool:
-        """Whether this route answers for the login."""
-        return (not self.domains or login.domain in self.domains) and (
-            not self.services or origin.service in self.services
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """``deadline`` seconds for one request; ``min_seconds`` before a refusal; ``pending`` requests at a time."""
-
-    deadline: float = 8.0
-    min_seconds: float = 0.1
-    pending: int = 1024
-
-
-@dataclass(slots=True, eq=False)
-class Rules:
-    """What the configuration says about logins. ``pending`` counts the requests under way that were begun by it."""
-
-    routes: Sequence[Route]  # the first that fits is taken, and the last one takes everything
-    names: NamePolicy
-    bounds: Bounds = field(default_factory=Bounds)
-    backends: Sequence[Guarded] = ()
-    upgrades: Upgrades | None = None
-    pending: int = 0
-
-    def chain(self, login: Login, origin: Origin) -> Chain:
-        """Who answers for a login."""
-        for route in self.routes:
-            if route.takes(login, origin):
-                return route.chain
-        raise LookupError("the last route takes everything")
+LISTING = 50.0
+"""Seconds for a list of all users; Courier's client waits for 60."""
 
 
 class Authenticator:
@@ -86,7 +48,7 @@ class Authenticator:
         """
         start = trio.current_time()
         rules = self.rules
-        login, fault = _login(rules.names, given, realm, password, origin)
+        login, fault = rules.login(given, realm, password, origin)
         verdict: Verdict = Defer(Reason.SHUTDOWN)
         rules.pending += 1
         try:
@@ -95,33 +57,97 @@ class Authenticator:
                 await trio.sleep_until(start + rules.bounds.min_seconds)
         finally:
             rules.pending -= 1
-            self.counts[type(verdict)] += 1
-            self._audit.attempt(login, origin, verdict, trio.current_time() - start)
+            self.told(login, origin, verdict, trio.current_time() - start)
         return verdict
+
+    def told(self, login: Login, origin: Origin, verdict: Verdict, seconds: float) -> None:
+        """Count an attempt and write its audit line."""
+        self.counts[type(verdict)] += 1
+        self._audit.attempt(login, origin, verdict, seconds)
 
     async def _bounded(self, rules: Rules, login: Login, password: str, origin: Origin) -> Verdict:
         bounds = rules.bounds
         if rules.pending > bounds.pending:
-            return Defer(Reason.OVERLOAD, detail=f"{bounds.pending} requests are under way")
+            return self._overload(rules)
         until = trio.current_time() + bounds.deadline
         try:
             return await rules.chain(login, origin).verify(login, password, origin, until)
         except Exception as error:  # backends are guarded, so this is a fault of ours
-            self._log.fault(error)
-            return Defer(Reason.INTERNAL, detail=describe(error) if isinstance(error, OSError) else "")
+            return self._failed(error)
 
+    async def within(self, rules: Rules, question: Callable[[float], Awaitable[T]]) -> T | Defer:
+        """What comes of a question that is given the time until when, as one of the requests under way."""
+        rules.pending += 1
+        try:
+            if rules.pending > rules.bounds.pending:
+                return self._overload(rules)
+            return await question(trio.current_time() + rules.bounds.deadline)
+        except Exception as error:
+            return self._failed(error)
+        finally:
+            rules.pending -= 1
 
-def _login(names: NamePolicy, given: str, realm: str, password: str, origin: Origin) -> tuple[Login, Reject | None]:
-    """The login that is meant, and the refusal of what no backend may be asked."""
-    try:
-        login = names.login(given, realm, origin)
-    except MalformedName as fault:
-        return Login(given, given, "", given, origin), Reject(Reason.MALFORMED, detail=str(fault))
-    if not password:
-        # never handed on: to a directory it would be an anonymous bind, which succeeds
-        return login, Reject(Reason.EMPTY_PASSWORD)
-    if "\0" in password:
-        return login, Reject(Reason.MALFORMED, detail="a NUL in the password")
-    if len(password) > MAX_PASSWORD:
-        return login, Reject(Reason.MALFORMED, detail=f"a password of over {MAX_PASSWORD} characters")
-    return login, None
+    def _overload(self, rules: Rules) -> Defer:
+        return Defer(Reason.OVERLOAD, detail=f"{rules.bounds.pending} requests are under way")
+
+    def _failed(self, error: Exception) -> Defer:
+        """The verdict for a fault of ours, which is told."""
+        self._log.fault(error)
+        return Defer(Reason.INTERNAL, detail=describe(error) if isinstance(error, OSError) else "")
+
+    # --- exchanges
+
+    def offered(self, listed: Sequence[str]) -> tuple[str, ...]:
+        """Those of the listed mechanisms that can be served, in the order in which they are offered."""
+        return tuple(name for name in MECHANISMS if name in listed and name not in self.rules.unserved)
+
+    def begin(self, mechanism: Mechanism, origin: Origin, plus_offered: bool = False) -> Conversation:
+        """A new exchange. ``plus_offered``: the client was offered a mechanism with channel binding, too."""
+        return Conversation(mechanism, replace(origin, mechanism=mechanism.name), self, plus_offered)
+
+    # --- questions about users
+
+    async def find(self, given: str, realm: str, origin: Origin) -> Account | Reject | Defer:
+        """The account of a name, with its gaps filled; whether it may log in is not looked at. Nobody logs in here."""
+        rules = self.rules
+        login, fault = rules.name(given, realm, origin)
+        if fault is not None:
+            return fault
+        found = await self.within(rules, lambda until: lookups.find(rules.chain(login, origin).links, login, until))
+        return found.link.template.fill(found.account) if isinstance(found, Candidate) else found
+
+    async def accounts(self) -> Sequence[Account]:
+        """All users of all backends, by name. Raises ``BackendFailed`` when a part of them cannot be had."""
+        rules = self.rules
+        links = {link.name: link for route in rules.routes for link in route.chain.links}
+        rules.pending += 1
+        try:
+            return await lookups.accounts(links.values(), trio.current_time() + LISTING)
+        finally:
+            rules.pending -= 1
+
+    async def may_send(self, given: str, address: str, origin: Origin) -> Accept | Reject | Defer:
+        """Whether a login may send mail as an address."""
+        rules = self.rules
+        login, fault = rules.name(given, "", origin)
+        if fault is not None:
+            return fault
+        return await self.within(
+            rules, lambda until: lookups.may_send(rules.chain(login, origin).links, login, address, until)
+        )
+
+    async def change_password(self, given: str, old: str, new: str, origin: Origin) -> Verdict:
+        """The verdict on the old password; Accept only when the new one has taken its place."""
+        rules = self.rules
+        verdict = await self.verify(given, "", old, origin)
+        if not isinstance(verdict, Accept):
+            return verdict
+        login, fault = rules.login(given, "", new, origin)
+        if fault is not None:
+            return fault
+        chain = rules.chain(login, origin)
+        wish = changing.Change(login, verdict.backend, old, new)
+        changed = await self.within(rules, lambda until: changing.change(chain, rules.keys.hashes, wish, until))
+        outcome = "changed" if isinstance(changed, Accept) else changed.reason.value
+        self._log.info("password-changed", login=login.name, backend=verdict.backend, outcome=outcome)
+        return changed

@@ -59,6 +59,18 @@ class Verifier(Protocol):
 
 
 @runtime_checkable
+class TokenVerifier(Protocol):
+    """Can tell whose a bearer token is: OAUTHBEARER (RFC 7628) and XOAUTH2. It may have neither lookup() nor verify()."""
+
+    def verify_token(self, login: Login, token: str, /) -> MaybeAwaitable[Account | Refusal]:
+        """The token's user, as ``Account.login``, or a definite no: ``Refusal(Reason.INVALID_TOKEN, "expired")``.
+
+        ``login`` is whom the client wants to be, with an empty name where it does not say. The core compares the two, and
+        looks the account up in the stores. ``token`` is as the client sent it: any text, and a secret like a password.
+        """
+
+
+@runtime_checkable
 class Sampling(Protocol):
     """A store that can show one stored secret, so that unknown users cost the same time from the first one on."""
 
@@ -75,11 +87,43 @@ class Probe(Protocol):
 
 
 @runtime_checkable
+class Finder(Protocol):
+    """A verifier that can tell whether a user exists without a password: mail is delivered to those who do.
+
+    A store needs no ``find``: it is asked by ``lookup``. A backend that cannot tell, or not with its configuration, must
+    not have the method; whether its users exist is then "could not find out".
+    """
+
+    def find(self, login: Login, /) -> MaybeAwaitable[Found]:
+        """The account, its secrets not needed; None when there is definitely no such user."""
+
+
+@runtime_checkable
 class Listing(Protocol):
-    """Can enumerate its users."""
+    """Can enumerate its users: ``saslpy user list``, Courier's ENUMERATE, Dovecot's LIST.
+
+    A backend that cannot, or not with its configuration, must not have the method.
+    """
 
     def accounts(self) -> MaybeAwaitable[Iterable[Account]]:
-        """Every account, in the order of their names."""
+        """Every account, its secrets not needed, in any order: all of them, or an exception.
+
+        Who is not in the list may lose his mailbox, so an account that cannot be read is a failure and not left out. A
+        blocking method's iterable is gone through in the thread that has called it, so it may be a generator that reads as
+        it goes. Logins are answered meanwhile: a listing must not use up what they need (connections of a pool).
+        """
+
+
+@runtime_checkable
+class Senders(Protocol):
+    """Knows addresses that a user may send as, beside those of ``senders.may_send``: his own, his aliases, with +tags."""
+
+    def may_send(self, account: Account, address: str, /) -> MaybeAwaitable[bool]:
+        """Whether an account of this backend may also send as an address that is not its own.
+
+        The domain of ``address`` is in A-labels and lower case. Where it has a +tag, it is asked for with the tag and,
+        after a no, without it.
+        """
 
 
 @runtime_checkable

@@ -40,7 +40,7 @@ class Chain:
 
     def __init__(self, links: Sequence[Link], checker: Checker) -> None:
         self.links = tuple(links)
-        self._checker = checker
+        self.checker = checker
 
     async def verify(self, login: Login, password: str, origin: Origin, until: float = inf) -> Verdict:
         """The verdict of the whole chain on a login with a password in the clear, by ``until`` (``trio.current_time``).
@@ -54,6 +54,8 @@ class Chain:
         doubt: Defer | None = None
         verdict = Reject(Reason.UNKNOWN_USER)
         for link in self.links:
+            if not (link.backend.has_secrets or link.backend.has_verify):
+                continue  # it knows tokens only
             try:
                 answer = await self._ask(link, login, password, origin, until)
             except BackendFailed as failure:
@@ -80,7 +82,7 @@ class Chain:
             account = await link.backend.lookup(login, until)
             if account is None:
                 return Reject(Reason.UNKNOWN_USER, link.name)
-            known = await self._checker.check(account, password, link.usual, until)
+            known = await self.checker.check(account, password, link.usual, until)
             if not isinstance(known, list):
                 return Reject(known, link.name)
             verdict = judge(account, origin, link)
@@ -105,7 +107,7 @@ class Chain:
             if stored is not None:
                 link.usual.saw_stored(stored)
         try:
-            await self._checker.pretend(password, link.usual, until)
+            await self.checker.pretend(password, link.usual, until)
         except (Overloaded, HashingFailed):
             return
 

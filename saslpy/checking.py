@@ -26,14 +26,14 @@ class Checker:
     def __init__(self, hashes: Hashes, log: Log, forbidden: frozenset[str] = frozenset()) -> None:
         self._hashes = hashes
         self._log = log
-        self._forbidden = forbidden
+        self.forbidden = forbidden
 
     async def check(self, account: Account, password: str, usual: Usual, until: float = inf) -> list[Known] | Reason:
         """The secrets that count when the password is that of one of them, else why it is not right.
 
         Raises ``hashing.Overloaded`` and ``HashingFailed``.
         """
-        usable, reason = self._usable(account, usual.default_scheme)
+        usable, reason = self.usable(account, usual.default_scheme)
         if not usable:
             # a locked account must not answer faster than one with a wrong password
             await self.pretend(password, usual, until)
@@ -64,7 +64,8 @@ class Checker:
         )
         return right is True
 
-    def _usable(self, account: Account, default_scheme: str) -> tuple[list[Known], Reason]:
+    def usable(self, account: Account, default_scheme: str) -> tuple[list[Known], Reason]:
+        """The secrets that count, and why there is none if so."""
         usable = []
         reason = Reason.UNUSABLE_SECRET
         for stored in account.secrets:
@@ -74,7 +75,7 @@ class Checker:
                 self._log.warning("unusable-secret", login=account.login, detail=str(error))
                 continue
             scheme = known.secret.scheme
-            if scheme in self._forbidden:
+            if scheme in self.forbidden:
                 reason = Reason.WEAK_SCHEME
                 self._log.warning("forbidden-scheme", login=account.login, scheme=scheme)
             else:

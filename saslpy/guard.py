@@ -10,19 +10,34 @@ answered, a login waits until its own deadline.
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from math import inf
 from typing import Any, TypeVar
 
 import trio
 
-from .backend import BadRecord, BatchStore, Probe, Sampling, Store, Verifier
+from . import senders
+from .backend import (
+    BadRecord,
+    BatchStore,
+    Finder,
+    Listing,
+    Probe,
+    Sampling,
+    Senders,
+    Store,
+    TokenVerifier,
+    Upgrading,
+    Verifier,
+)
 from .breaker import Breaker
 from .coalesce import Coalescer, TooManyWaiting, WaitedTooLong
 from .hashing import no_backlog
 from .health import Health
+from .listing import Finish, Lister, Unlisted, as_it_is
 from .model import NEVER_HERE, Account, Login, Reason, Refusal
+from .names import odd_character
 from .soundness import fault_in, fault_in_refusal
 from .texts import describe
 from .turns import NoTurn, Turns
@@ -77,8 +92,13 @@ class Guarded:
         self.health = health
         self.has_secrets = isinstance(backend, Store)
         self.has_verify = isinstance(backend, Verifier)
-        if not (self.has_secrets or self.has_verify):
-            raise TypeError(f"backend {name}: {type(backend).__name__} has neither lookup() nor verify()")
+        self.can_change = isinstance(backend, Upgrading)
+        self.has_tokens = isinstance(backend, TokenVerifier)
+        if not (self.has_secrets or self.has_verify or self.has_tokens):
+            raise TypeError(f"backend {name}: {type(backend).__name__} has no lookup(), verify() or verify_token()")
+        self.can_find = self.has_secrets or isinstance(backend, Finder)
+        self.can_list = isinstance(backend, Listing)
+        self._lister = Lister(backend)
         self._limit = limit
         self._under_way = 0
         self._breaker = Breaker(trio.current_time)
@@ -140,41 +160,72 @@ class Guarded:
 
     async def verify(self, login: Login, password: str, until: float = inf) -> Account | Refusal:
         """The account, or a definite no. By ``until`` (``trio.current_time``) at the latest."""
-        self._enter()
-        try:
-            answer = await self._call(until, self.backend.verify, login, password, secret=password)
-        except BackendFailed as failure:
-            self._note(failure, login)
-            raise
-        finally:
-            self._under_way -= 1
-        if isinstance(answer, Account):
-            return _sound(answer)
-        if not isinstance(answer, Refusal):
-            raise _odd(f"{type(answer).__name__}, not Account or Refusal")
-        fault = fault_in_refusal(answer)
-        if fault is not None:
-            raise _odd(f"a refusal whose {fault}")
-        return answer
+        return _definite(await self._asked(until, login, self.backend.verify, login, password, secret=password))
+
+    async def verify_token(self, login: Login, token: str, until: float = inf) -> Account | Refusal:
+        """The account of a token's user, or a definite no. ``login`` is whom the client wants to be, or nameless."""
+        return _definite(await self._asked(until, login, self.backend.verify_token, login, token, secret=token))
+
+    async def find(self, login: Login, until: float = inf) -> Account | None:
+        """The account of a login without a password, or None: definitely no such user. A store's comes with its secrets.
+
+        Of a backend that cannot tell (``can_find``) nobody knows.
+        """
+        if self.has_secrets:
+            return await self.lookup(login, until)
+        if not self.can_find:
+            raise BackendFailed(
+                Reason.BACKEND_FAILED, "it can only check passwords, and not find a user", one_login=True
+            )
+        return self._account(await self._asked(until, login, self.backend.find, login))
+
+    async def accounts(self, until: float = inf, finish: Finish = as_it_is) -> Sequence[Account]:
+        """All its accounts by their names, without their secrets; within 50 s. All of them, or ``BackendFailed``.
+
+        One that is not sound fails the whole list: whoever is missing in it may lose his mailbox. A failure is that of the
+        list alone, and says nothing about whether logins can be answered. ``finish`` is done with each account, such as to
+        fill in a template, and not on the event loop.
+        """
+        if not self.can_list:
+            raise BackendFailed(Reason.BACKEND_FAILED, "it cannot list its users")
+        with _failing_alone("its users were not listed in time"):
+            return await self._lister.accounts(until, finish)
+
+    async def may_send(self, account: Account, address: str, until: float = inf) -> bool:
+        """Whether an account of this backend may send as an address: since it is its own, or the backend says so."""
+        if odd_character(address):
+            return False
+        if senders.may_send(account, address):
+            return True
+        if not isinstance(self.backend, Senders):
+            return False
+        login = Login.of(account.login)
+        for spelling in senders.spellings(address):
+            answer = await self._asked(until, login, self.backend.may_send, account, spelling)
+            if not isinstance(answer, bool):
+                raise _odd(f"{type(answer).__name__}, not yes or no")
+            if answer:
+                return True
+        return False
 
     async def replace_secrets(self, login: Login, old: Sequence[str], new: Sequence[str]) -> bool:
         """Whether these stored secrets now have the place of the old ones.
 
         A failure is that of the write alone, and says nothing about whether logins can be answered.
         """
+        with _failing_alone(self._too_slow(), (*old, *new)), trio.fail_after(self.timeout):
+            return await self._invoke(self.backend.replace_secrets, login, old, new, limiter=self._writing) is True
+
+    async def _asked(self, until: float, login: Login, method: Callable[..., Any], *args: Any, secret: str = "") -> Any:
+        """What the backend says to a question about a login, if it can be asked. Raises ``BackendFailed``."""
+        self._enter()
         try:
-            with trio.fail_after(self.timeout):
-                answer = await self._invoke(self.backend.replace_secrets, login, old, new, limiter=self._writing)
-        except trio.TooSlowError:
-            raise BackendFailed(Reason.TIMEOUT, self._too_slow()) from None
-        except trio.Cancelled:
+            return await self._call(until, method, *args, secret=secret)
+        except BackendFailed as failure:
+            self._note(failure, login)
             raise
-        except BaseException as error:
-            if isinstance(error, BaseExceptionGroup) and error.subgroup(trio.Cancelled):
-                raise
-            detail = error.detail if isinstance(error, BackendFailed) else describe(error, (*old, *new))
-            raise BackendFailed(Reason.BACKEND_FAILED, detail) from None
-        return answer is True
+        finally:
+            self._under_way -= 1
 
     def _enter(self) -> None:
         """One more question, if the backend can be asked. Raises ``BackendFailed``."""
@@ -296,6 +347,35 @@ class Guarded:
 
     def _too_slow(self) -> str:
         return f"no answer in {self.timeout:g} s"
+
+
+@contextmanager
+def _failing_alone(late: str, secrets: Sequence[str] = ()) -> Iterator[None]:
+    """What is raised in the block as a ``BackendFailed`` that nobody remembers. ``late``: the words for too slow."""
+    try:
+        yield
+    except trio.TooSlowError:
+        raise BackendFailed(Reason.TIMEOUT, late) from None
+    except (trio.Cancelled, BackendFailed):
+        raise
+    except Unlisted as odd:
+        raise BackendFailed(Reason.BACKEND_FAILED, str(odd)) from None
+    except BaseException as error:  # a plug-in may raise anything
+        if isinstance(error, BaseExceptionGroup) and error.subgroup(trio.Cancelled):
+            raise
+        raise BackendFailed(Reason.BACKEND_FAILED, describe(error, secrets)) from None
+
+
+def _definite(answer: object) -> Account | Refusal:
+    """A sound account, or a definite no; else it is no answer."""
+    if isinstance(answer, Account):
+        return _sound(answer)
+    if not isinstance(answer, Refusal):
+        raise _odd(f"{type(answer).__name__}, not Account or Refusal")
+    fault = fault_in_refusal(answer)
+    if fault is not None:
+        raise _odd(f"a refusal whose {fault}")
+    return answer
 
 
 def _sound(account: Account) -> Account:

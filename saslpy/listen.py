@@ -1,13 +1,13 @@
-"""``[[listen]]``: the sockets that callers use. ``settings.py`` has the other sections."""
+"""``[[listen]]``: what every socket that callers use has in common; ``listeners`` has a file for each protocol."""
 
 from __future__ import annotations
 
 import ipaddress
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from .config import check_number
 from .servers.sockets import MAX_PATH, PassedPlace, Place, TcpPlace, UnixPlace
@@ -22,16 +22,11 @@ class Listen:
     ``systemd`` for one that systemd has opened, by its FileDescriptorName (systemd.socket(5)).
 
     ``mode`` (octal digits), ``owner`` and ``group`` say who may connect to a unix socket. ``allow_remote``: an address
-    that others can reach, although passwords cross the network in the clear. ``temporary_failure``: "drop" hangs up, as
-    libsasl2 and Exim expect; "code" sends a word that is neither OK nor NO. ``read_timeout`` (seconds) ends a silent
-    connection. ``max_connections`` may be open at a time, one more is closed at once. ``max_field`` is the longest field
-    of a request in bytes.
-
-    ``mechanisms`` are for protocols that offer a choice. saslauthd does not: it carries a password, for which PLAIN or
-    LOGIN must be among them, and nothing else follows from it.
+    that others can reach, although passwords cross the network in the clear. ``read_timeout`` (seconds) ends a silent
+    connection. ``max_connections`` may be open at a time, one more is closed at once.
     """
 
-    protocol: Literal["saslauthd"]
+    protocol: str
     path: Path | None = None
     address: str | None = None
     systemd: str | None = None
@@ -39,11 +34,8 @@ class Listen:
     mode: str = "0660"
     owner: str | None = None
     group: str | None = None
-    temporary_failure: Literal["drop", "code"] = "drop"
-    mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN")
     read_timeout: float = 10.0
     max_connections: int = 4096
-    max_field: int = 8192
 
     def __post_init__(self) -> None:
         if sum(where is not None for where in (self.path, self.address, self.systemd)) != 1:
@@ -55,17 +47,12 @@ class Listen:
             raise ValueError(f"path: {len(os.fsencode(self.path))} bytes; a unix socket's path has {MAX_PATH} at most")
         if self.address is not None:
             self._check_address()
-        if not {"PLAIN", "LOGIN"} & set(self.mechanisms):
-            raise ValueError(
-                "mechanisms: this protocol carries a password in the clear, so PLAIN or LOGIN must be allowed"
-            )
 
     def _check_numbers(self) -> None:
         if not (_MODE.fullmatch(self.mode) and int(self.mode, 8) <= 0o777):
             raise ValueError(f'mode: expected octal digits such as "0660", got {self.mode!r}')
         check_number("read_timeout", self.read_timeout, 0.001, 86_400)
         check_number("max_connections", self.max_connections, 1, 1_000_000)
-        check_number("max_field", self.max_field, 256, 0xFFFF)  # two bytes count it
 
     def _check_address(self) -> None:
         place = self.place
@@ -79,6 +66,10 @@ class Listen:
                 "address: passwords would cross the network in the clear; use a loopback address, "
                 "or say allow_remote = true where something else protects the way"
             )
+
+    def offers(self, auth: Sequence[str]) -> tuple[str, ...]:
+        """The mechanisms that may be used on this socket, where ``[auth]`` has these."""
+        return tuple(auth)
 
     @property
     def place(self) -> Place:

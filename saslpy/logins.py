@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .config import check_number
+from .config import check_number, guess
+from .exchange import CLEARTEXT, MECHANISMS
 from .names import MalformedName, NamePolicy, RealmJoin
 from .passwords import scheme_named
 
@@ -70,9 +72,16 @@ class Auth:
     ``default_domain`` is added to a bare login. ``deadline`` (seconds) covers the whole chain; Postfix gives up after
     10 s. ``min_seconds`` is the least time until a refusal. ``max_pending`` requests may be under way, more are told to
     come again.
+
+    ``mechanisms`` are offered on sockets that offer any and do not say which; what needs stored secrets (CRAM-MD5, SCRAM)
+    only where every backend can give them. ``master_users`` may log in as another user (with an authorization identity,
+    RFC 4616). ``anonymous`` is the name that ANONYMOUS logs in as; empty for nobody.
     """
 
     chain: tuple[str, ...] = ("local",)
+    mechanisms: tuple[str, ...] = CLEARTEXT
+    master_users: tuple[str, ...] = ()
+    anonymous: str = ""
     default_domain: str = ""
     realm_join: RealmJoin = "join"
     deadline: float = 8.0
@@ -89,6 +98,30 @@ class Auth:
         if not 0 <= self.min_seconds < self.deadline:
             raise ValueError("min_seconds: must be from 0 to below the deadline")
         check_number("max_pending", self.max_pending, 1, 1_000_000)
+        check_mechanisms(self.mechanisms)
+        for number, name in enumerate(self.master_users):
+            _login(f"master_users[{number}]", name)
+        if self.anonymous:
+            _login("anonymous", self.anonymous)
+
+
+def check_mechanisms(names: Sequence[str]) -> None:
+    """Raise ``ValueError`` for what is no mechanism of ours, or is there twice."""
+    for number, name in enumerate(names):
+        if name not in MECHANISMS:
+            near = guess(name.upper(), list(MECHANISMS))
+            raise ValueError(
+                f"mechanisms[{number}]: {name!r} is no mechanism{near or '; those are ' + ', '.join(MECHANISMS)}"
+            )
+        if name in names[:number]:
+            raise ValueError(f"mechanisms[{number}]: {name} is there twice")
+
+
+def _login(key: str, name: str) -> None:
+    try:
+        NamePolicy().login(name)
+    except MalformedName as fault:
+        raise ValueError(f"{key}: {name!r} is no login: {fault}") from None
 
 
 def _domain(key: str, text: str) -> str:

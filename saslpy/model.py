@@ -26,6 +26,9 @@ class Reason(StrEnum):
     NETWORK_DENIED = "network-denied"
     UNUSABLE_SECRET = "unusable-secret"  # noqa: S105 (locked, unknown or too costly to check)
     WEAK_SCHEME = "weak-scheme"  # stored in a scheme that the configuration forbids
+    NO_CERTIFICATE = "no-certificate"  # EXTERNAL without a verified client certificate
+    INVALID_TOKEN = "invalid-token"  # noqa: S105
+    AUTHZ_DENIED = "authz-denied"  # who he is is proved, but he may not act as the other
     # could not find out
     BACKEND_FAILED = "backend-failed"
     TIMEOUT = "timeout"
@@ -65,6 +68,8 @@ class Origin:
     mechanism: str = "PLAIN"
     client: str = ""  # the mail client's address, "192.0.2.7" or "2001:db8::7"
     caller: Caller | None = None
+    secured: bool = False  # the mail client's connection cannot be listened to
+    certificate: str = ""  # the name in the client certificate that the mail server has verified
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +139,11 @@ NEVER_HERE = Refusal(Reason.UNKNOWN_USER, asked=False)
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """Yes: the login is right, and this is the account."""
+    """Yes: the login is right, and this is the account. ``master`` is who logged in, where he acts as another user."""
 
     account: Account
     backend: str = ""
+    master: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from .accounts import AccountTemplate
 from .backend import Plugin
 from .config import ConfigError, Reader, check_number, guess, hints_of
 from .listen import Listen
+from .listeners import PROTOCOLS
 from .logins import HOUR, Auth, PasswordSettings, RouteSettings
 from .observe.log import Format, Level
 from .passwords import UnusableSecret
@@ -136,6 +137,11 @@ class Settings:
         """The same, as one of this generation."""
         backends = {name: replace(backend, generation=generation) for name, backend in self.backends.items()}
         return replace(self, backends=backends, generation=generation)
+
+    @property
+    def mechanisms(self) -> frozenset[str]:
+        """Those that some listener wants to offer."""
+        return frozenset(name for listen in self.listen for name in listen.offers(self.auth.mechanisms))
 
     @property
     def used_backends(self) -> tuple[BackendSettings, ...]:
@@ -273,9 +279,28 @@ def _listeners(reader: Reader, tables: object) -> tuple[Listen, ...]:
     if len(tables) > MAX_LISTENERS:
         reader.fault("listen", f"there are {len(tables)}; a daemon has {MAX_LISTENERS} at most")
         return ()
-    read = [reader.section(Listen, table, f"listen[{number}]") for number, table in enumerate(tables)]
+    read = [_listener(reader, table, f"listen[{number}]") for number, table in enumerate(tables)]
     _check_places(reader, read)
     return tuple(listener for listener in read if listener is not None)
+
+
+def _listener(reader: Reader, table: object, path: str) -> Listen | None:
+    if not isinstance(table, dict):
+        reader.fault(path, "expected a table")
+        return None
+    protocol = table.get("protocol")
+    if protocol is None:
+        known = {key: None for listen in PROTOCOLS.values() for key in hints_of(listen)}
+        for key in table.keys() - known.keys():
+            reader.fault(f"{path}.{key}", f"unknown key{guess(key, known)}")
+        reader.fault(f"{path}.protocol", "is required")
+        return None
+    kind = PROTOCOLS.get(protocol) if isinstance(protocol, str) else None
+    if kind is None:
+        near = guess(protocol, list(PROTOCOLS)) if isinstance(protocol, str) else ""
+        reader.fault(f"{path}.protocol", f"expected one of {', '.join(PROTOCOLS)}, got {protocol!r}{near}")
+        return None
+    return reader.section(kind, table, path)
 
 
 def _check_places(reader: Reader, listeners: list[Listen | None]) -> None:

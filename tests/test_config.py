@@ -64,7 +64,7 @@ def test_a_good_one(tmp_path: Path) -> None:
         ('path = "mux"', 'address = "192.0.2.1:999"', "listen[0].address: passwords would cross the network"),
         ('path = "mux"', 'address = "localhost"', 'listen[0].address: expected "host:port"'),
         ('path = "mux"', 'address = "localhost:99"', "listen[0].address: 'localhost' is no IP address"),
-        ("saslauthd", "saslautd", "listen[0].protocol: expected one of saslauthd, got 'saslautd'; did you mean"),
+        ("saslauthd", "saslautd", "got 'saslautd'; did you mean 'saslauthd'?"),
         ("[[listen]]", "[listen]", "listen: expected [[listen]]"),
         ('"joe@example.org"', '"joe @example.org"', "backend.local.users.'joe @example.org': a blank"),
         ("[auth]", "[auth]\ndeadline = 0", "auth.deadline: must be above 0"),

@@ -98,7 +98,7 @@ def _through_configuration(arguments: argparse.Namespace) -> int:
 
 def _mechanism(given: str | None, settings: Settings) -> str:
     """The mechanism that the mail client is said to use: one that some socket allows."""
-    if given is not None and not any(given in listen.mechanisms for listen in settings.listen):
+    if given is not None and not any(given in listen.offers(settings.auth.mechanisms) for listen in settings.listen):
         raise Usage(f"--mechanism: no [[listen]] of {settings.path} allows {given}")
     return given or "PLAIN"
 

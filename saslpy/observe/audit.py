@@ -1,9 +1,10 @@
 """One audit line per login attempt: stable keys, in a stable order.
 
 ``time level event=login verdict reason login service mechanism client caller backend ms``, then ``asked`` where the login
-that was asked for is another one than the account (an alias), and ``detail`` where there is something to add. ``verdict``
-is accept, reject or defer; ``reason`` a value of ``saslpy.Reason`` (``ok`` for accept); ``client`` is an IP address or
-empty; ``caller`` is ``pid:uid`` of the asking process. fail2ban reads these lines (contrib/fail2ban).
+that was asked for is another one than the account (an alias), ``master`` where a master user acts as the account, and
+``detail`` where there is something to add. ``verdict`` is accept, reject or defer; ``reason`` a value of ``saslpy.Reason``
+(``ok`` for accept); ``client`` is an IP address or empty; ``caller`` is ``pid:uid`` of the asking process. fail2ban reads
+these lines (contrib/fail2ban).
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def plain_line(login: Login, origin: Origin, verdict: Verdict, seconds: float) -
 
     One line for every login is a tenth of the event loop's work, and this takes a third of the time.
     """
-    if type(verdict) is Accept and type(verdict.account) is Account:
+    if type(verdict) is Accept and type(verdict.account) is Account and not verdict.master:
         outcome, reason, name = "accept", "ok", verdict.account.login
         if type(name) is not str or (name != login.name and name.lower() != login.name.lower()):
             return None
@@ -78,8 +79,9 @@ def plain_line(login: Login, origin: Origin, verdict: Verdict, seconds: float) -
 def fields(login: Login, origin: Origin, verdict: Verdict, seconds: float) -> dict[str, Any]:
     """The keys of an audit line."""
     name, detail = login.name or login.given, ""
+    master = ""
     if isinstance(verdict, Accept):
-        outcome, reason = "accept", "ok"
+        outcome, reason, master = "accept", "ok", _text(verdict.master, MAX_LOGIN)
         # what a plug-in called an account may have anything for a name
         name = _text(getattr(verdict.account, "login", ""), MAX_LOGIN) or name
     else:
@@ -101,6 +103,8 @@ def fields(login: Login, origin: Origin, verdict: Verdict, seconds: float) -> di
     asked = (login.name or login.given)[:MAX_LOGIN]
     if name[:MAX_LOGIN].lower() != asked.lower():
         line["asked"] = asked
+    if master:
+        line["master"] = master
     if detail:
         line["detail"] = detail
     return line

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from . import schemes
 from .parsing import parse
 from .prepare import candidates
+from .scram import derive
 
 Stored: TypeAlias = tuple[bytes, str]
 """A stored secret in UTF-8 (surrogates too: "surrogatepass"), and the name of the scheme of one without braces."""
@@ -39,9 +40,15 @@ def make(scheme: str, password: bytes, login: bytes, costs: Mapping[str, int]) -
     return schemes.make(scheme, _text(password), _text(login), **costs)
 
 
+def scram(hash_name: str, password: bytes, salt: bytes, iterations: int) -> str:
+    """The stored key and the server key of a password (``scram.derive``) in hex, one behind the other."""
+    made = derive(hash_name, password, salt, iterations)
+    return (made.stored_key + made.server_key).hex()
+
+
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogatepass")
 
 
-TASKS: dict[str, Callable[..., Any]] = {"check": check, "matching": matching, "make": make}
+TASKS: dict[str, Callable[..., Any]] = {"check": check, "matching": matching, "make": make, "scram": scram}
 """All that may be asked, by name."""

@@ -20,7 +20,7 @@ NICE = 5
 DONE, NO_MEMORY, FAULT = range(3)
 """How a question ended: with its result; undecided; undecided by a fault of ours, whose type is told."""
 
-MADE: dict[str, type] = {"check": bool, "matching": tuple, "make": str}
+MADE: dict[str, type] = {"check": bool, "matching": tuple, "make": str, "scram": str}
 """What each task results in."""
 
 Result: TypeAlias = bool | str | tuple[list[bytes], list[int]]

@@ -17,6 +17,8 @@ import pytest
 from saslpy.backend import GROUP
 from saslpy.cli.parser import parser
 from saslpy.config import hints_of
+from saslpy.listen import Listen
+from saslpy.listeners import PROTOCOLS
 from saslpy.settings import SECTIONS, BackendOptions, Settings
 from saslpy_static import User
 
@@ -74,6 +76,8 @@ def sections() -> Iterator[tuple[str, type[Any]]]:
             yield from nested("[backend.NAME]", BackendOptions)
         else:
             yield from headed(name, hints[name])
+    for protocol, listen in PROTOCOLS.items():
+        yield from nested(f'[[listen]] with protocol = "{protocol}"', listen)
     for point in entry_points(group=GROUP):
         yield from nested(f'[backend.NAME] with type = "{point.name}"', point.load().config)
     yield '[backend.NAME.users.LOGIN] with type = "static"', User
@@ -98,6 +102,15 @@ def nested(heading: str, kind: type[Any]) -> Iterator[tuple[str, type[Any]]]:
 def is_section(hint: Any) -> bool:
     items = typing.get_args(hint) if typing.get_origin(hint) is tuple else (hint,)
     return any(dataclasses.is_dataclass(item) for item in items)
+
+
+def own_fields(kind: type[Any]) -> list[dataclasses.Field[Any]]:
+    """The fields of a section. Of a listener's those that are not told in [[listen]], or have another default here."""
+    fields = list(dataclasses.fields(kind))
+    if not issubclass(kind, Listen) or kind is Listen:
+        return fields
+    told = {field.name: field.default for field in dataclasses.fields(Listen)}
+    return [field for field in fields if field.name not in told or field.default != told[field.name]]
 
 
 def default_of(field: dataclasses.Field[Any]) -> str | None:
@@ -133,7 +146,7 @@ def test_every_key_with_its_default(heading: str, kind: type[Any]) -> None:
     assert described is not None, f"saslpy.toml.5 has no part {heading}"
     written = {match[1]: match[2] and match[2].replace(r"\(dq", '"') for match in KEY.finditer(described)}
     hints = hints_of(kind)
-    fields = [field for field in dataclasses.fields(kind) if field.name in hints and not is_section(hints[field.name])]
+    fields = [field for field in own_fields(kind) if field.name in hints and not is_section(hints[field.name])]
     assert written == {field.name: default_of(field) for field in fields}
     for field in fields:
         text = described.partition(f".It Ic {field.name} =")[2].partition("\n.It ")[0]

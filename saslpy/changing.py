@@ -1,0 +1,98 @@
+"""A user's new password in the place of the old one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .chain import Chain
+from .checking import Known
+from .guard import BackendFailed
+from .hashing import Hashes, HashingFailed, Overloaded, Task
+from .model import Accept, Account, Defer, Login, Reason, Reject
+from .passwords.prepare import to_store
+from .passwords.strength import memory_kib
+
+DEFAULT = ("ARGON2ID",)
+"""What a new password is stored as where the backend's ``upgrade`` does not say."""
+
+
+class Unchanged(Exception):
+    """Why the password is not changed."""
+
+    def __init__(self, verdict: Reject | Defer) -> None:
+        super().__init__(verdict.reason.value)
+        self.verdict = verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A user's wish: ``new`` in the place of ``old``, in the backend that ``old`` was right for."""
+
+    login: Login
+    backend: str
+    old: str = field(repr=False)
+    new: str = field(repr=False)
+
+
+async def change(chain: Chain, hashes: Hashes, wish: Change, until: float) -> Accept | Reject | Defer:
+    """Accept when it is done.
+
+    Of several secrets of one user (of his applications, say) only those that ``old`` is right for are replaced.
+    """
+    try:
+        return Accept(await _changed(chain, hashes, wish, until), wish.backend)
+    except Unchanged as why:
+        return why.verdict
+    except BackendFailed as failure:
+        return Defer(failure.reason, wish.backend, failure.detail)
+    except (Overloaded, HashingFailed) as failure:
+        return Defer(Reason.HASHING_FAILED, wish.backend, str(failure))
+
+
+async def _changed(chain: Chain, hashes: Hashes, wish: Change, until: float) -> Account:
+    """The account. Raises ``Unchanged``, ``BackendFailed`` and what hashes raise."""
+    link = next((link for link in chain.links if link.name == wish.backend), None)
+    if link is None or not link.backend.can_change:
+        raise Unchanged(Reject(Reason.SERVICE_DENIED, wish.backend, "this backend cannot be written to"))
+    account = await link.backend.lookup(wish.login, until)
+    if account is None:
+        raise Unchanged(Reject(Reason.UNKNOWN_USER, wish.backend))
+    known, _ = chain.checker.usable(account, link.usual.default_scheme)
+    old = await _matching(hashes, known, account.login, wish.old, until)
+    if not old:
+        raise Unchanged(Reject(Reason.WRONG_PASSWORD, wish.backend))
+    wanted = link.upgrader.wanted if link.upgrader is not None else DEFAULT
+    new = [await _made(hashes, scheme, wish.new, account.login, until) for scheme in wanted]
+    if not await link.backend.replace_secrets(wish.login, old, new):
+        raise Unchanged(Defer(Reason.BACKEND_FAILED, wish.backend, "somebody else has changed it meanwhile"))
+    return account
+
+
+async def _matching(hashes: Hashes, known: Sequence[Known], login: str, password: str, until: float) -> Sequence[str]:
+    """The stored secrets that a password is right for."""
+    if not known:
+        return []
+    raw = password.encode("utf-8", "surrogatepass")
+    task = Task(
+        "matching",
+        ([one.stored for one in known], raw, login.encode("utf-8", "surrogatepass")),
+        kind="matching",
+        memory_kib=max(one.secret.memory_kib for one in known),
+        size=sum(len(one.stored[0]) for one in known) + len(raw),
+    )
+    _, which = await hashes.run(task, until)
+    right = [one for one, number in zip(known, which, strict=True) if number >= 0]
+    return [one.stored[0].decode("utf-8", "surrogatepass") for one in right]
+
+
+async def _made(hashes: Hashes, scheme: str, password: str, login: str, until: float) -> str:
+    raw = to_store(password).encode("utf-8", "surrogatepass")
+    task = Task(
+        "make",
+        (scheme, raw, login.encode("utf-8", "surrogatepass"), {}),
+        kind=f"make {scheme}",
+        memory_kib=memory_kib(scheme),
+        size=len(raw) + len(login),
+    )
+    return str(await hashes.run(task, until))

@@ -1,0 +1,114 @@
+"""A chain's backends asked about a user without his password: what can prove it, whether he exists, all there are.
+
+A doubt outweighs a no here, too: the store that failed may know the user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import inf
+
+from .chain import Link, judge
+from .checking import Checker
+from .exchange import Candidate, Candidates
+from .guard import BackendFailed
+from .model import Accept, Account, Defer, Login, Origin, Reason, Refusal, Reject
+
+
+async def candidates(links: Sequence[Link], checker: Checker, login: Login, until: float = inf) -> Candidates:
+    """The accounts that stores have for a login, with their usable secrets, in the order in which they are to be tried.
+
+    As with passwords, the first store that knows the user decides, unless it is marked ``on_reject = "next"``. Backends
+    that can only check passwords are passed over.
+    """
+    found: list[Candidate] = []
+    doubt: Defer | None = None
+    no = Reject(Reason.UNKNOWN_USER)
+    for link in links:
+        if not link.backend.has_secrets:
+            continue
+        try:
+            account = await link.backend.lookup(login, until)
+        except BackendFailed as failure:
+            doubt = doubt or Defer(failure.reason, link.name, failure.detail)
+            continue
+        if account is None:
+            continue
+        usable, reason = checker.usable(account, link.usual.default_scheme)
+        no = Reject(Reason.WRONG_PASSWORD if usable else reason, link.name)
+        found.append(Candidate(account, tuple(known.secret for known in usable), link))
+        if link.on_reject == "stop":
+            break
+    return Candidates(tuple(found), doubt or no)
+
+
+async def find(links: Sequence[Link], login: Login, until: float = inf) -> Candidate | Reject | Defer:
+    """The account of a login, whatever its password.
+
+    A backend that cannot tell who exists is a doubt: "no such user" makes a mail server bounce mail for good.
+    """
+    doubt: Defer | None = None
+    for link in links:
+        if not link.backend.can_find:
+            if link.backend.has_verify:
+                doubt = doubt or Defer(Reason.BACKEND_FAILED, link.name, "it cannot tell which users there are")
+            continue
+        try:
+            account = await link.backend.find(login, until)
+        except BackendFailed as failure:
+            doubt = doubt or Defer(failure.reason, link.name, failure.detail)
+            continue
+        if account is not None:
+            return Candidate(account, link=link)
+    return doubt or Reject(Reason.UNKNOWN_USER)
+
+
+async def verify_token(
+    links: Sequence[Link], login: Login, token: str, until: float = inf
+) -> tuple[Account, Link] | Reject | Defer:
+    """The account that a token stands for, and who says so. The first backend that takes it decides."""
+    doubt: Defer | None = None
+    no = Reject(Reason.INVALID_TOKEN)
+    for link in links:
+        if not link.backend.has_tokens:
+            continue
+        try:
+            answer = await link.backend.verify_token(login, token, until)
+        except BackendFailed as failure:
+            doubt = doubt or Defer(failure.reason, link.name, failure.detail)
+            continue
+        if not isinstance(answer, Refusal):
+            return answer, link
+        no = Reject(answer.reason, link.name, answer.detail)
+    return doubt or no
+
+
+async def may_send(links: Sequence[Link], login: Login, address: str, until: float = inf) -> Accept | Reject | Defer:
+    """Whether a user may send mail as an address, by the backend that has him."""
+    found = await find(links, login, until)
+    if not isinstance(found, Candidate):
+        return found
+    link: Link = found.link
+    try:
+        allowed = await link.backend.may_send(found.account, address, until)
+    except BackendFailed as failure:
+        return Defer(failure.reason, link.name, failure.detail)
+    return Accept(found.account, link.name) if allowed else Reject(Reason.AUTHZ_DENIED, link.name)
+
+
+async def accounts(links: Iterable[Link], until: float = inf) -> list[Account]:
+    """All users, by name, each as the first backend has him. Raises ``BackendFailed`` when a part cannot be had."""
+    found: dict[str, Account] = {}
+    for link in links:
+        if not link.backend.can_list:
+            if link.backend.has_verify or link.backend.has_secrets:
+                raise BackendFailed(Reason.BACKEND_FAILED, f"backend {link.name} cannot list its users")
+            continue
+        for account in await link.backend.accounts(until):
+            found.setdefault(account.login, link.template.fill(account))
+    return [found[name] for name in sorted(found)]
+
+
+def judged(candidate: Candidate, origin: Origin) -> Accept | Reject:
+    """Whether this account may log in here and now."""
+    return judge(candidate.account, origin, candidate.link)

@@ -6,17 +6,25 @@ So one is offered only where every backend that may be asked can serve it, as fa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+import trio
+
+from .backend import Listing
 from .chain import Link
 from .checking import Checker
 from .exchange import MECHANISMS
-from .guard import BackendFailed
 from .mechanisms import named
 from .mechanisms.cram import can_prove
 from .model import Account
 from .passwords import UnusableSecret, parse
 from .passwords.secret import StoredSecret
+from .process.remote import Remote
+
+if TYPE_CHECKING:
+    from .settings import Settings
 
 MOST = 50_000
 """Accounts of a backend that are looked at; the rest is taken to be like them."""
@@ -91,11 +99,49 @@ def _parsed(stored: str, checker: Checker, default_scheme: str) -> StoredSecret 
     return None if secret.scheme in checker.forbidden else secret
 
 
+def remarks(settings: Settings, links: Mapping[str, Link], lacking: Lacking) -> Iterator[tuple[str, str]]:
+    """(the key of a listener's mechanisms, what is to be said of them), for ``saslpy check``.
+
+    ``links`` are the backends that could be opened, by name; nothing is said while one of those that are asked is missing.
+    """
+    used = [links[backend.name] for backend in settings.used_backends if backend.name in links]
+    if len(used) < len(settings.used_backends):
+        return
+    local = {name: found for name, found in lacking.items() if settings.backends[name].plugin.local}
+    never = unserved(used, settings.auth.anonymous, local)
+    in_part = unserved(used, settings.auth.anonymous, lacking)
+    for number, listen in enumerate(settings.listen):
+        for name in listen.offers(settings.auth.mechanisms):
+            if name in never:
+                yield f"listen[{number}].mechanisms", f"{name} is not offered: {never[name]}"
+            elif name in in_part:
+                yield (
+                    f"listen[{number}].mechanisms",
+                    f"{name} is offered, and not everybody can use it: {in_part[name]}",
+                )
+
+
+SURVEY = 10.0
+"""Seconds for a look at all users of a backend."""
+
+
 async def survey(link: Link, checker: Checker) -> dict[str, str] | None:
-    """``lacks`` of a backend that can list its users; None where it cannot, or does not now."""
-    if not (link.backend.has_secrets and link.backend.can_list):
+    """``lacks`` of a store of this process that can list its users; None where it cannot, or does not now."""
+    backend = link.backend.backend
+    if not (link.backend.has_secrets and isinstance(backend, Listing)) or isinstance(backend, Remote):
         return None
     try:
-        return lacks(await link.backend.accounts(), checker, link.usual.default_scheme)
-    except BackendFailed:
-        return None
+        with trio.fail_after(SURVEY):
+            # the guard lists users without their secrets
+            listed = await _called(backend.accounts)
+            return await trio.to_thread.run_sync(
+                lacks, listed, checker, link.usual.default_scheme, abandon_on_cancel=True
+            )
+    except Exception:
+        return None  # whatever is wrong with it, a login will hear of it
+
+
+async def _called(method: Callable[[], Any]) -> Any:
+    if inspect.iscoroutinefunction(method):
+        return await method()
+    return await trio.to_thread.run_sync(method, abandon_on_cancel=True)

@@ -13,6 +13,7 @@ from ..config import ConfigError
 from .common import Fault, as_daemon_user, print_json, say, table, tell_faults
 
 if TYPE_CHECKING:
+    from ..chain import Link
     from ..process.control import Control
     from ..settings import BackendSettings, Settings
 
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     def main(channel: socket.socket | None) -> int:
         import trio
 
-        return _told([*findings, *trio.run(_try_all, asked, channel)], arguments.json)
+        return _told([*findings, *trio.run(_try_all, settings, asked, channel)], arguments.json)
 
     try:
         return as_daemon_user(settings, asked, main)
@@ -73,37 +74,66 @@ def _static(settings: Settings) -> list[Finding]:
     ]
 
 
-async def _try_all(backends: list[BackendSettings], channel: socket.socket | None) -> list[Finding]:
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of a backend: the finding, the backend if it could be opened, the mechanisms that its users lack."""
+
+    finding: Finding
+    link: Link | None = None
+    lacking: dict[str, str] | None = None
+
+
+async def _try_all(settings: Settings, backends: list[BackendSettings], channel: socket.socket | None) -> list[Finding]:
     import trio
 
     from ..process.control import Control
+    from ..serving import remarks
 
-    findings: dict[str, Finding] = {}
+    tried: dict[str, Tried] = {}
 
     async def one(backend: BackendSettings, control: Control | None) -> None:
-        findings[backend.name] = await _try(backend, control)
+        tried[backend.name] = await _try(settings, backend, control)
 
     async with Control.maybe(channel) as control, trio.open_nursery() as nursery:
         for backend in backends:
             nursery.start_soon(one, backend, control)
-    return [findings[backend.name] for backend in backends]
+    links = {name: one.link for name, one in tried.items() if one.link is not None}
+    lacking = {name: one.lacking for name, one in tried.items() if one.lacking}
+    told = [Finding(what, "warning", detail) for what, detail in remarks(settings, links, lacking)]
+    return [*(tried[backend.name].finding for backend in backends), *told]
 
 
-async def _try(settings: BackendSettings, control: Control | None) -> Finding:
+async def _try(settings: Settings, backend: BackendSettings, control: Control | None) -> Tried:
     """Open a backend and ask it something, with the eyes of the daemon's user."""
     from ..assemble import link
     from ..guard import BackendFailed
     from ..health import Health
     from ..texts import describe
 
-    what = f"backend.{settings.name}"
+    what = f"backend.{backend.name}"
     start = time.perf_counter()
     try:
-        async with link(settings, Health(None), control) as opened:
+        async with link(backend, Health(None), control) as opened:
             try:
                 detail = await opened.backend.probe()
             except BackendFailed as failure:
-                return Finding(what, "failed", failure.detail)
+                return Tried(Finding(what, "failed", failure.detail), opened)
+            milliseconds = (time.perf_counter() - start) * 1000
+            lacking = await _lacking(settings, opened)
     except (Exception, SystemExit) as error:  # a plug-in's open() may raise anything
-        return Finding(what, "failed", describe(error))
-    return Finding(what, "ok", detail, (time.perf_counter() - start) * 1000)
+        return Tried(Finding(what, "failed", describe(error)))
+    return Tried(Finding(what, "ok", detail, milliseconds), opened, lacking)
+
+
+async def _lacking(settings: Settings, opened: Link) -> dict[str, str] | None:
+    """The mechanisms that not all users of a store can use, where a listener wants one that needs stored secrets."""
+    from ..checking import Checker
+    from ..hashing import HashThreads
+    from ..observe.log import Log
+    from ..observe.sink import Sink
+    from ..serving import survey
+
+    if not any(name.startswith(("SCRAM", "CRAM")) for name in settings.mechanisms):
+        return None
+    checker = Checker(HashThreads(), Log(Sink(2), level="error"), settings.auth.passwords.forbidden)
+    return await survey(opened, checker)

@@ -7,9 +7,12 @@ STAMP  := $(VENV)/.installed
 
 # the real servers and clients that the tests talk to, and what reads the manual pages
 DEBIAN := mariadb-server sasl2-bin libsasl2-modules postfix swaks fail2ban dovecot-core courier-authlib slapd ldap-utils \
-          python3-ldap db-util man-db mandoc zsh systemd
+          python3-ldap db-util man-db mandoc zsh systemd gsasl jose \
+          dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-auth-lua
+# the same, for what cannot be installed beside the others
+UNPACKED := exim4-daemon-heavy
 
-.PHONY: help run test check format fuzz bench install packages clean
+.PHONY: help run test check format fuzz bench install packages unpacked clean
 
 help:
 	@echo 'make run      start the daemon with a demo user, and show commands to try'
@@ -28,10 +31,13 @@ $(STAMP): requirements.lock pyproject.toml
 packages:
 	@sh contrib/dev/packages.sh 'so the tests that need them are skipped' $(DEBIAN)
 
+unpacked: install packages
+	@sh contrib/dev/unpacked.sh '$(VENV)/debian' $(UNPACKED)
+
 run: install
 	@sh contrib/dev/demo.sh '$(BIN)'
 
-test: install packages
+test: install packages unpacked
 	$(BIN)/pytest
 
 check: install

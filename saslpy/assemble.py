@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from . import opening
+from . import opening, serving
 from .authenticator import Authenticator, Bounds, Route, Rules
 from .backend import Upgrading
 from .chain import Chain, Link
@@ -17,15 +17,28 @@ from .guard import Guarded
 from .hashing import Hashes, HashThreads, cores, no_backlog
 from .hashpool import HashPool
 from .health import Health
+from .listeners.authdaemon import AuthdaemonListen
+from .listeners.dovecot import DovecotListen
+from .listeners.dovecot_master import DovecotMasterListen
+from .listeners.http import HttpListen
+from .listeners.saslauthd import SaslauthdListen
+from .listeners.socketmap import SocketmapListen
 from .names import NamePolicy
 from .observe.log import Log
 from .plugins import PluginError
+from .pretending import Pretence, kept_secret
 from .process import backendworker, hashworker
 from .process.control import Control
 from .process.remote import Remote
 from .process.roles import Role, key_of
+from .scramkeys import KeyMaker
 from .servers.accepting import Server
+from .servers.authdaemon import AuthdaemonOptions, AuthdaemonServer
+from .servers.dovecot import DovecotOptions, DovecotServer
+from .servers.dovecot_master import MasterOptions, MasterServer
+from .servers.dovecot_site import DovecotSite
 from .servers.saslauthd import MuxOptions, MuxServer
+from .servers.socketmap import SocketmapOptions, SocketmapServer
 from .settings import BackendSettings, Listen, Settings
 from .upgrading import Upgrades
 
@@ -65,13 +78,34 @@ async def rules(settings: Settings, log: Log, control: Control | None, once: boo
         if not once and any(backend.options.upgrades for backend in settings.used_backends):
             upgrades = await stack.enter_async_context(Upgrades.running(hashes, log))
             links = {name: upgrading(made, settings.backends[name], upgrades) for name, made in links.items()}
+        names = NamePolicy(auth.default_domain.lower(), auth.realm_join)
         yield Rules(
             _routes(settings, links, checker),
-            NamePolicy(auth.default_domain.lower(), auth.realm_join),
+            names,
             Bounds(auth.deadline, auth.min_seconds, auth.max_pending),
             [link.backend for link in links.values()],
             upgrades,
+            KeyMaker(
+                hashes, Pretence(kept_secret(settings.daemon.state_dir)) if _wants_scram(settings) else Pretence()
+            ),
+            frozenset(names.login(name).name.lower() for name in auth.master_users),
+            auth.anonymous,
+            await unserved(settings, links, checker),
         )
+
+
+async def unserved(settings: Settings, links: dict[str, Link], checker: Checker) -> dict[str, str]:
+    """The mechanisms that are not offered. Local stores are looked through, where any is wanted that needs secrets."""
+    lacking = {}
+    if _wants_scram(settings) or "CRAM-MD5" in settings.mechanisms:
+        for name, made in links.items():
+            if settings.backends[name].plugin.local and (found := await serving.survey(made, checker)) is not None:
+                lacking[name] = found
+    return serving.unserved(links.values(), settings.auth.anonymous, lacking)
+
+
+def _wants_scram(settings: Settings) -> bool:
+    return any(name.startswith("SCRAM") for name in settings.mechanisms)
 
 
 @asynccontextmanager
@@ -152,7 +186,35 @@ def _routes(settings: Settings, links: dict[str, Link], checker: Checker) -> lis
     return [*routes, Route(chain(settings.auth.chain))]
 
 
-def server(listen: Listen, door: Authenticator, log: Log) -> Server[Any]:
-    """The front end for a listener."""
-    options = MuxOptions(listen.read_timeout, listen.max_field, listen.temporary_failure)
-    return MuxServer(door, options, log)
+def server(listen: Listen, door: Authenticator, log: Log, settings: Settings, site: DovecotSite) -> Server[Any]:
+    """The front end for a listener. ``site`` is what Dovecot's sockets have in common, as long as the process lives."""
+    match listen:
+        case SaslauthdListen():
+            return MuxServer(door, MuxOptions(listen.read_timeout, listen.max_field, listen.temporary_failure), log)
+        case AuthdaemonListen():
+            courier = AuthdaemonOptions(
+                listen.offers(settings.auth.mechanisms),
+                listen.default_options,
+                listen.password_only,
+                listen.secrets,
+                listen.read_timeout,
+            )
+            return AuthdaemonServer(door, courier, log)
+        case DovecotListen():
+            offers = listen.offers(settings.auth.mechanisms)
+            options = DovecotOptions(offers, listen.temporary_failure, listen.read_timeout, listen.exchange_timeout)
+            return DovecotServer(door, options, site, log)
+        case DovecotMasterListen():
+            asked = MasterOptions(
+                listen.trusted, listen.temporary_failure, listen.dovecot, listen.system_groups, listen.read_timeout
+            )
+            return MasterServer(door, asked, site, log)
+        case HttpListen():
+            from .servers.http_front import http_server  # noqa: PLC0415 (h11 is for those who want it)
+
+            return http_server(listen, listen.offers(settings.auth.mechanisms), door, log)
+        case SocketmapListen():
+            domain = settings.auth.default_domain.lower()
+            lookups = SocketmapOptions(listen.read_timeout, listen.idle_timeout, listen.recipient_delimiter, domain)
+            return SocketmapServer(door, lookups, log)
+    raise NotImplementedError(listen.protocol)

@@ -95,10 +95,13 @@ class Conversation:
 
     async def _end(self, done: Done, start: float) -> Done:
         self.cancel()
+        rules = self._door.rules
+        rules.pending += 1  # a stop waits for the answer
         try:
             if isinstance(done.verdict, Reject):
-                await trio.sleep_until(start + self._door.rules.bounds.min_seconds)
+                await trio.sleep_until(start + rules.bounds.min_seconds)
         finally:
+            rules.pending -= 1
             if done.attempt:
                 self._door.told(self._performer.login, self.origin, done.verdict, self._seconds)
         return done

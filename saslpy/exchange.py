@@ -12,27 +12,39 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from .mechanism_names import CLEARTEXT, MECHANISMS
 from .model import Account, Defer, Reject, Verdict
 from .passwords.scram import ScramKeys
 from .passwords.secret import StoredSecret
 
-CLEARTEXT = ("PLAIN", "LOGIN")
-"""The mechanisms of which the server sees no more than a name and a password."""
-
-MECHANISMS = (
-    "SCRAM-SHA-256-PLUS",
-    "SCRAM-SHA-1-PLUS",
-    "SCRAM-SHA-256",
-    "SCRAM-SHA-1",
-    "CRAM-MD5",
-    "PLAIN",
-    "LOGIN",
-    "OAUTHBEARER",
-    "XOAUTH2",
-    "EXTERNAL",
-    "ANONYMOUS",
-)
-"""Those that there are, in the order in which they are offered. ``mechanisms`` has the code."""
+__all__ = [
+    "CLEARTEXT",
+    "MAX_RESPONSE",
+    "MECHANISMS",
+    "Bind",
+    "Candidate",
+    "Candidates",
+    "Challenge",
+    "Client",
+    "Conclude",
+    "Done",
+    "Effect",
+    "Enter",
+    "Flow",
+    "Lookup",
+    "LookupScram",
+    "MalformedResponse",
+    "Mechanism",
+    "Needs",
+    "ScramCandidate",
+    "Step",
+    "Trust",
+    "Verify",
+    "VerifyToken",
+    "challenge",
+    "first",
+    "text",
+]
 
 MAX_RESPONSE = 65_536
 """Bytes of one response of a client; tokens are the longest that come."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .config import check_number, guess
-from .exchange import CLEARTEXT, MECHANISMS
+from .mechanism_names import CLEARTEXT, MECHANISMS
 from .names import MalformedName, NamePolicy, RealmJoin
 from .passwords import scheme_named
 

@@ -91,6 +91,9 @@ class Performer:
         if fault is not None:
             return replace(fault, backend=link.name)
         self.login = self.login if step.name else owner
+        if all(link.backend is not other.backend for other in rules.chain(owner, self.origin).links):
+            # else who issues tokens for one domain could name the master user of another
+            return Reject(Reason.INVALID_TOKEN, link.name, "its owner belongs to another route")
         verdict = await self._known(owner, rules, until, Accept(link.template.fill(account), link.name))
         return await self._acting(verdict, owner, step.name, rules, until)
 

@@ -344,6 +344,22 @@ async def test_a_token_is_for_its_owner(name: str, token: str, expected: str | R
     assert not any("joes" in line or "bosses" in line for line in lines)
 
 
+async def test_an_issuer_speaks_for_its_own_route_alone() -> None:
+    boss = Account("boss", ("{PLAIN}pencil",))
+    async with door(Users({"boss": boss, "joe@a.example": Account("joe@a.example")})) as (asked, _):
+        everybody = asked.rules.routes[0]
+        async with door(Tokens(), Users({"joe@a.example": Account("joe@a.example")})) as (other, _):
+            issuers = Route(other.rules.routes[0].chain, frozenset({"a.example"}))
+            asked.rules = Rules([issuers, everybody], NamePolicy(), masters=frozenset({"boss"}))
+            conversation = begin(asked, "XOAUTH2")
+            step = await conversation.start(b"user=joe@a.example\x01auth=Bearer bosses\x01\x01")
+            assert isinstance(step, Challenge)
+            step = await conversation.respond(b"")
+            assert isinstance(step, Done)
+            assert isinstance(step.verdict, Reject)
+            assert step.verdict.reason is Reason.INVALID_TOKEN
+
+
 async def test_channel_binding_is_asked_for() -> None:
     async with door(Users(USERS)) as (asked, _):
         conversation = begin(asked, "SCRAM-SHA-256-PLUS")

@@ -45,8 +45,8 @@ _saslpy() {
             return
             ;;
         --service) words='smtp submission imap pop3 sieve' ;;
-        --mechanism) words='PLAIN LOGIN' ;;
-        --protocol) words='saslauthd' ;;
+        --mechanism) words='SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5 PLAIN LOGIN OAUTHBEARER XOAUTH2 EXTERNAL ANONYMOUS' ;;
+        --protocol) words='saslauthd authdaemon dovecot' ;;
         --backend) words=$(sed -n 's/^[[:blank:]]*\[backend\.\([A-Za-z0-9_-]*\)].*/\1/p' "$(_saslpy_config)" 2>/dev/null) ;;
         --scheme)
             words='ARGON2ID ARGON2I YESCRYPT BLF-CRYPT SHA512-CRYPT SHA256-CRYPT SCRAM-SHA-256 SCRAM-SHA-1 PBKDF2 CRYPT

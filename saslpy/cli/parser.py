@@ -6,6 +6,7 @@ import argparse
 import os
 
 from .. import __version__
+from ..mechanism_names import MECHANISMS
 
 EPILOG = """\
 start here:
@@ -99,18 +100,21 @@ def _test(commands: Commands[argparse.ArgumentParser]) -> None:
         "exit status: 0 accepted, 1 rejected, 75 could not find out\n\n"
         "examples:\n"
         "  saslpy test joe@example.org                       through the configuration, asks for the password\n"
-        "  saslpy test joe --realm example.org --via /run/saslauthd/mux    through a running daemon",
+        "  saslpy test joe --realm example.org --via /run/saslauthd/mux    through a running daemon\n"
+        "  saslpy test joe@example.org --mechanism SCRAM-SHA-256 --via /var/spool/postfix/private/auth",
     )
     command.add_argument("login", metavar="LOGIN")
     command.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     command.add_argument("--service", default="smtp", help="the service that asks [smtp]")
     command.add_argument("--realm", default="", help="a realm, given apart from the login")
-    command.add_argument(
-        "--mechanism", choices=["PLAIN", "LOGIN"], help="what the mail client uses, not with --via [PLAIN]"
-    )
+    command.add_argument("--mechanism", choices=[name for name in MECHANISMS if not name.endswith("-PLUS")], help="what the mail client uses [PLAIN]")
     command.add_argument("--client-ip", default="", metavar="IP", help="the mail client's address")
     command.add_argument("--via", metavar="SOCKET", help="ask a running daemon at this socket (path or host:port)")
-    command.add_argument("--protocol", choices=["saslauthd"], help="what the socket of --via speaks [saslauthd]")
+    command.add_argument(
+        "--protocol",
+        choices=["saslauthd", "authdaemon", "dovecot"],
+        help="what the socket of --via speaks [by the configuration, else saslauthd]",
+    )
     _json(command)
 
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from ..backend import NoSuchUser, UserExists
+from ..model import Reason
 from ..settings import BackendSettings, Settings
-from .common import Fault, Unusable
+from .common import Fault, Unusable, as_daemon_user, tell
+
+if TYPE_CHECKING:
+    from ..guard import BackendFailed, Guarded
 
 T = TypeVar("T")
 
+Ability: TypeAlias = type | tuple[type, ...]
 
-def choose(settings: Settings, name: str | None, ability: type, what: str) -> BackendSettings:
-    """The named backend, or the first of the chain that has the ability. Raises ``Fault``."""
+
+def choose(settings: Settings, name: str | None, ability: Ability, what: str) -> BackendSettings:
+    """The named backend, or the first of the chain that has (one of) the ability. Raises ``Fault``."""
     if name is not None:
         if name not in settings.backends:
             raise Fault(f"there is no [backend.{name}] in {settings.path}; there are {', '.join(settings.backends)}")
@@ -44,6 +51,47 @@ def with_backend(settings: BackendSettings, action: Callable[[Any], T | Awaitabl
         from ..texts import describe
 
         raise Unusable(f"backend.{settings.name} cannot be used: {describe(error)}") from None
+
+
+def with_workers(
+    settings: Settings,
+    backend: BackendSettings,
+    question: Callable[[Guarded], Awaitable[T]],
+    show: Callable[[T], int],
+) -> int:
+    """The status of ``show`` for the answer of an isolated backend, which is asked in its workers as the daemon does."""
+
+    def main(channel: socket.socket | None) -> int:
+        import trio
+
+        from ..guard import BackendFailed
+        from ..texts import describe
+
+        try:
+            answer = trio.run(_answered, backend, question, channel)
+        except (Exception, SystemExit) as error:
+            answer = BackendFailed(Reason.BACKEND_FAILED, describe(error))
+        if isinstance(answer, BackendFailed):
+            tell(f"backend.{backend.name} cannot be used: {answer.detail}")
+            return Unusable.status
+        return show(answer)
+
+    return as_daemon_user(settings, [backend], main)
+
+
+async def _answered(
+    backend: BackendSettings, question: Callable[[Guarded], Awaitable[T]], channel: socket.socket | None
+) -> T | BackendFailed:
+    from ..assemble import link
+    from ..guard import BackendFailed
+    from ..health import Health
+    from ..process.control import Control
+
+    async with Control.maybe(channel) as control, link(backend, Health(None), control) as opened:
+        try:
+            return await question(opened.backend)
+        except BackendFailed as failure:  # raised from here, it would be in a group
+            return failure
 
 
 def _asked(settings: BackendSettings, action: Callable[[Any], T | Awaitable[T]]) -> T:

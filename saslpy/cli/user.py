@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from .. import passwords
-from ..backend import Listing, NoSuchUser, Store, UserExists, WritableStore
+from ..backend import Finder, Found, Listing, NoSuchUser, Store, UserExists, WritableStore
 from ..model import Account, Login
 from ..names import MalformedName, NamePolicy, RealmJoin
 from ..passwords.prepare import to_store
 from ..settings import BackendSettings, Settings
 from .common import Fault, become_daemon_user, password_from, print_json, say, settings_or_exit, table, tell
-from .stores import choose, with_backend
+from .stores import choose, with_backend, with_workers
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -70,8 +71,27 @@ def _delete(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _list(arguments: argparse.Namespace, settings: Settings) -> int:
-    backend = _chosen(arguments, settings, Listing, "cannot list its users")
-    accounts: list[Account] = list(with_backend(backend, lambda store: store.accounts()))
+    backend = choose(settings, arguments.backend, Listing, "cannot list its users")
+    if backend.plugin.isolated:
+        return with_workers(
+            settings, backend, lambda guard: guard.accounts(), lambda found: _tell_all(arguments, found)
+        )
+    become_daemon_user(settings, [backend])
+    return _tell_all(arguments, with_backend(backend, _listed))
+
+
+def _listed(store: Any) -> list[Account] | Awaitable[list[Account]]:
+    """All accounts, read while the store is open."""
+    answer = store.accounts()
+    return _awaited(answer) if isinstance(answer, Awaitable) else list(answer)
+
+
+async def _awaited(answer: Awaitable[Iterable[Account]]) -> list[Account]:
+    return list(await answer)
+
+
+def _tell_all(arguments: argparse.Namespace, found: Iterable[Account]) -> int:
+    accounts = sorted(found, key=lambda account: (account.login.lower(), account.login))
     if arguments.json:
         print_json([_shown(account) for account in accounts])
     else:
@@ -81,11 +101,24 @@ def _list(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _show(arguments: argparse.Namespace, settings: Settings) -> int:
-    backend = _chosen(arguments, settings, Store, "cannot look up a user")
+    backend = choose(settings, arguments.backend, (Store, Finder), "cannot look up a user")
     login = _login(arguments, settings)
-    account = with_backend(backend, lambda store: store.lookup(login))
+    if backend.plugin.isolated:
+        return with_workers(
+            settings, backend, lambda guard: guard.find(login), lambda account: _tell_one(arguments, account)
+        )
+    become_daemon_user(settings, [backend])
+    return _tell_one(arguments, with_backend(backend, lambda store: _found(store, login)))
+
+
+def _found(store: Any, login: Login) -> Any:
+    return store.lookup(login) if isinstance(store, Store) else store.find(login)
+
+
+def _tell_one(arguments: argparse.Namespace, account: Found) -> int:
     if not isinstance(account, Account):
-        raise NoSuchUser(login.name)
+        tell(_told(NoSuchUser(arguments.login), arguments))
+        return 1
     shown = _shown(account)
     if arguments.json:
         print_json(shown)
@@ -119,11 +152,7 @@ def _refuse_unreachable(login: Login, given: str, realm_join: RealmJoin) -> None
 
 
 def _writable(arguments: argparse.Namespace, settings: Settings) -> BackendSettings:
-    return _chosen(arguments, settings, WritableStore, "cannot be written to")
-
-
-def _chosen(arguments: argparse.Namespace, settings: Settings, ability: type, what: str) -> BackendSettings:
-    backend = choose(settings, arguments.backend, ability, what)
+    backend = choose(settings, arguments.backend, WritableStore, "cannot be written to")
     path = getattr(backend.config, "path", None)
     # only a new user brings a new file, and so a new folder
     become_daemon_user(settings, [backend], [path] if isinstance(path, Path) and arguments.action == "add" else [])

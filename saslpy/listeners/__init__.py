@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from ..listen import Listen
+from .authdaemon import AuthdaemonListen
 from .dovecot import DovecotListen
+from .dovecot_master import DovecotMasterListen
+from .http import HttpListen
 from .saslauthd import SaslauthdListen
+from .socketmap import SocketmapListen
 
 PROTOCOLS: dict[str, type[Listen]] = {
     "saslauthd": SaslauthdListen,
+    "authdaemon": AuthdaemonListen,
     "dovecot": DovecotListen,
+    "dovecot-master": DovecotMasterListen,
+    "http": HttpListen,
+    "socketmap": SocketmapListen,
 }
 """By the value of ``protocol``."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..config import check_number
-from ..exchange import CLEARTEXT
 from ..listen import Listen
+from ..mechanism_names import CLEARTEXT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

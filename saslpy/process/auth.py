@@ -18,6 +18,7 @@ from ..plugins import PluginError
 from ..servers.accepting import AcceptLoop, Server
 from ..servers.control import ControlServer
 from ..servers.control import place as place_of_control
+from ..servers.dovecot_site import DovecotSite
 from ..servers.sockets import Place
 from ..settings import Listen, Settings
 from ..texts import describe, first_of
@@ -98,6 +99,7 @@ class Auth:
         self._log = log
         self._settings: Settings | None = None
         self._door: Authenticator | None = None
+        self._dovecot = DovecotSite()
         self._fronts: dict[Place, _Front] = {}
         self._rules: list[Rules] = []
         self._retire: trio.Event | None = None
@@ -137,7 +139,10 @@ class Auth:
     def _listen(self, settings: Settings, sockets: Sockets, door: Authenticator) -> None:
         wanted: dict[Place, _Wanted] = {
             listen.place: _Wanted(
-                listen.protocol, listen.name, assemble.server(listen, door, self._log), self._most(listen)
+                listen.protocol,
+                listen.name,
+                assemble.server(listen, door, self._log, settings, self._dovecot),
+                self._most(listen),
             )
             for listen in settings.listen
         }

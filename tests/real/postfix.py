@@ -1,4 +1,4 @@
-"""A private Postfix with SMTP AUTH through Cyrus SASL, on loopback, in a folder that is gone afterwards."""
+"""A private Postfix with SMTP AUTH, on loopback, in a folder that is gone afterwards; and clients of its."""
 
 from __future__ import annotations
 
@@ -55,16 +55,22 @@ smtpd_peername_lookup = no
 default_transport = discard
 smtpd_error_sleep_time = 0
 smtpd_client_connection_rate_limit = 0
+{settings}
 """
+SMTPD_CONF = "pwcheck_method: saslauthd\nsaslauthd_path: {mux}\nmech_list: PLAIN LOGIN\n"
 
 
 class Postfix:
-    """``with Postfix(folder, mux) as postfix:``; submission with AUTH on ``127.0.0.1:postfix.port``. Needs root."""
+    """``with Postfix(folder, mux) as postfix:``; submission with AUTH on ``127.0.0.1:postfix.port``. Needs root.
 
-    def __init__(self, folder: Path, mux: Path) -> None:
+    It asks through Cyrus SASL, as ``smtpd_conf`` says, unless ``settings``, further lines of main.cf, say otherwise.
+    """
+
+    def __init__(self, folder: Path, mux: Path, settings: str = "", smtpd_conf: str = SMTPD_CONF) -> None:
         self.folder = folder / "postfix"
         self.port = free_port()
-        self._mux = mux
+        self._settings = settings
+        self._smtpd_conf = smtpd_conf.format(mux=mux)
         self._master: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -101,11 +107,9 @@ class Postfix:
         for name in ("queue", "data", "sasl"):
             (self.folder / name).mkdir(parents=True)
         self.folder.chmod(0o755)
-        (self.folder / "main.cf").write_text(MAIN.format(folder=self.folder))
+        (self.folder / "main.cf").write_text(MAIN.format(folder=self.folder, settings=self._settings))
         (self.folder / "master.cf").write_text(MASTER.format(port=f"127.0.0.1:{self.port}"))
-        (self.folder / "sasl" / "smtpd.conf").write_text(
-            f"pwcheck_method: saslauthd\nsaslauthd_path: {self._mux}\nmech_list: PLAIN LOGIN\n"
-        )
+        (self.folder / "sasl" / "smtpd.conf").write_text(self._smtpd_conf)
         owner, drop = pwd.getpwnam("postfix"), grp.getgrnam("postdrop")
         queue = self.folder / "queue"
         for name in ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private"):
@@ -168,11 +172,36 @@ def swaks(port: int, login: str, password: str, mechanism: str) -> str:
         check=False,
         stdin=subprocess.DEVNULL,
     )
-    answers = [
-        line[4:].strip()
-        for line in done.stdout.splitlines()
-        if line.startswith(("<-  ", "<** ")) and "334" not in line[:8]
-    ]
-    final = [answer for answer in answers if answer.startswith(("235", "454", "5"))]
-    assert final, done.stdout + done.stderr
+    return _final(done.stdout, done.stderr, ("<-  ", "<** "))
+
+
+def gsasl(port: int, login: str, password: str, mechanism: str, *options: str) -> str:
+    """The same with GNU SASL, which knows SCRAM."""
+    done = subprocess.run(
+        [
+            need("gsasl", package="gsasl"),
+            "--smtp",
+            f"--connect=127.0.0.1:{port}",
+            f"--mechanism={mechanism}",
+            f"--authentication-id={login}",
+            f"--password={password}",
+            "--no-starttls",
+            "--no-cb",
+            "--hostname=localhost",
+            *options,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    return _final(done.stdout, done.stderr, ("",))
+
+
+def _final(said: str, errors: str, marks: tuple[str, ...]) -> str:
+    """The server's answer to AUTH, in what a client has printed."""
+    lines = [line[len(mark) :].strip() for line in said.splitlines() for mark in marks if line.startswith(mark)]
+    final = [line for line in lines if line.startswith(("235", "454", "435", "5"))]
+    assert final, said + errors
     return final[0]

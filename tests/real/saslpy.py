@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from saslpy.clients import ask_saslauthd
+from saslpy.clients.saslauthd import ask_saslauthd
 from saslpy.process.children import comm
 
 COMMAND = (sys.executable, "-m", "saslpy")

@@ -14,6 +14,8 @@ TEMPLATE = """\
 chain = ["local"]              # backends, in the order in which they are asked
 # default_domain = ""          # added to a login without a domain
 # realm_join = "join"          # "join": login + realm = login@realm; "ignore": no realm; "require": never without
+# mechanisms = ["PLAIN", "LOGIN"]    # on sockets that offer any; `saslpy check` says which cannot be served
+# master_users = []            # who may act as any user: admin@example.org with the authorization identity joe@example.org
 # deadline = 8.0               # seconds for one login; Postfix gives up after 10
 # [auth.passwords]
 # forbid = ["PLAIN", "DES-CRYPT"]    # stored in one of these, a password never matches
@@ -48,4 +50,9 @@ protocol = "saslauthd"
 path = "{socket}"
 # mode = "0660"                # who may ask is who may connect
 # group = "sasl"
+
+# [[listen]]                   # what Postfix (smtpd_sasl_type = dovecot), Exim and Dovecot's login processes speak
+# protocol = "dovecot"
+# path = "/var/spool/postfix/private/auth"
+# group = "postfix"
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from math import inf
 from typing import Any, TypeAlias
@@ -65,35 +65,34 @@ class Lister:
         """``list_them`` and what it gives, gone through in a thread; given up, it ends at its next account."""
         over = threading.Event()
         try:
-            answer = await trio.to_thread.run_sync(
+            return await trio.to_thread.run_sync(
                 _gathered, list_them, finish, over, abandon_on_cancel=True, limiter=self._one
             )
         finally:
             over.set()
-        if not isinstance(answer, Awaitable):
-            return answer  # type: ignore[no-any-return]
-        found = await answer
-        return await self._in_thread(lambda: found, finish)
 
 
-def _gathered(list_them: Callable[[], Any], finish: Finish, over: threading.Event) -> Any:
-    """The sorted accounts; or what ``list_them`` gives where it must be awaited first."""
+def _gathered(list_them: Callable[[], Any], finish: Finish, over: threading.Event) -> list[Account]:
     answer = list_them()
-    if isinstance(answer, Awaitable):
-        return answer
     if not isinstance(answer, Iterable):
         raise Unlisted(f"the backend lists {type(answer).__name__}, not accounts")
+    try:
+        return sorted(_finished(answer, finish, over), key=_login)
+    finally:
+        if isinstance(answer, Generator):
+            answer.close()  # here and now: what it has open is closed in its own thread
+
+
+def _finished(answer: Iterable[Any], finish: Finish, over: threading.Event) -> Iterator[Account]:
     every, rest = BREATH
-    accounts: list[Account] = []
-    for account in answer:
-        accounts.append(finish(_sound(account)))
-        if len(accounts) > MOST:
+    for number, account in enumerate(answer, 1):
+        yield finish(_sound(account))
+        if number > MOST:
             raise Unlisted(f"more than {MOST} accounts")
-        if len(accounts) % every == 0:
+        if number % every == 0:
             if over.is_set():
                 raise Unlisted("nobody waits for the list any more")
             time.sleep(rest)
-    return sorted(accounts, key=_login)
 
 
 def _login(account: Account) -> str:

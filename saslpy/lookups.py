@@ -45,9 +45,12 @@ async def candidates(links: Sequence[Link], checker: Checker, login: Login, unti
 async def find(links: Sequence[Link], login: Login, until: float = inf) -> Candidate | Reject | Defer:
     """The account of a login, whatever its password.
 
-    A backend that cannot tell who exists is a doubt: "no such user" makes a mail server bounce mail for good.
+    A backend that cannot tell who exists is a doubt: "no such user" makes a mail server bounce mail for good. One that
+    checks tokens may be there beside a store that has its users, and is none as long as that one can tell.
     """
     doubt: Defer | None = None
+    if not any(link.backend.can_find for link in links):
+        doubt = Defer(Reason.BACKEND_FAILED, detail="no backend can tell which users there are")
     for link in links:
         if not link.backend.can_find:
             if link.backend.has_verify:
@@ -104,8 +107,8 @@ async def accounts(links: Iterable[Link], until: float = inf) -> list[Account]:
             if link.backend.has_verify or link.backend.has_secrets:
                 raise BackendFailed(Reason.BACKEND_FAILED, f"backend {link.name} cannot list its users")
             continue
-        for account in await link.backend.accounts(until):
-            found.setdefault(account.login, link.template.fill(account))
+        for account in await link.backend.accounts(until, link.template.fill):
+            found.setdefault(account.login, account)
     return [found[name] for name in sorted(found)]
 
 

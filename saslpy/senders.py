@@ -6,8 +6,11 @@ the stores compare logins: ``José`` and ``JOSÉ`` are two people. What stands i
 
 from __future__ import annotations
 
+import encodings.punycode  # noqa: F401 (which idna would load at the first need: the daemon can read no modules then)
 import unicodedata
 from typing import TypeAlias
+
+import idna
 
 from .model import Account
 
@@ -55,9 +58,9 @@ def _ascii(domain: str) -> str:
     """A domain in A-labels and lower case; one that has no such form in lower case alone."""
     if domain.isascii():
         return domain.lower()
-    import idna  # noqa: PLC0415 (trio's own; loaded for the few domains that need it)
-
+    lower = unicodedata.normalize("NFC", domain.lower())
     try:
-        return idna.encode(domain, uts46=True).decode()
+        # without the table of UTS 46, which is loaded at its first use, too
+        return idna.encode(lower).decode()
     except (idna.IDNAError, UnicodeError):
-        return unicodedata.normalize("NFC", domain).lower()
+        return lower

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -10,6 +11,9 @@ from types import NoneType
 
 from .model import DOUBTS, Account, Reason, Refusal
 from .names import odd_character
+
+MAX_ID = 0xFFFF_FFFE
+"""The highest number of a system user or group; the next one stands for nobody at all (chown(2))."""
 
 
 def fault_in(account: Account) -> str | None:
@@ -41,13 +45,29 @@ def _fault_in_details(account: Account) -> str | None:
     for name in ("allow_nets", "deny_services", "aliases"):
         if not _texts(getattr(account, name)):
             return f"{name} are no tuple of texts"
-    if not isinstance(account.options, Mapping):
-        return "options are no mapping"
-    return next(
-        (f"allow_nets hold {text[:64]!r}, which is no network" for text in account.allow_nets if not network(text)),
-        None,
-    )
+    options = account.options
+    if not isinstance(options, Mapping) or (options and not all(map(_texts, map(tuple, options.items())))):
+        return "options are no mapping of texts to texts"
+    return _fault_in_values(account)
 
+
+def _fault_in_values(account: Account) -> str | None:
+    for name in ("uid", "gid"):
+        number = getattr(account, name)
+        if number is not None and not 0 <= number <= MAX_ID:
+            return f"{name} is no number from 0 to {MAX_ID}"
+    for name in ("home", "maildir", "quota"):
+        value = getattr(account, name)
+        if value is not None and not value.isprintable() and _UNTOLD.search(value):
+            return f"{name} holds a control character, or is not UTF-8"
+    for text in account.allow_nets:
+        if not network(text):
+            return f"allow_nets hold {text[:64]!r}, which is no network"
+    return None
+
+
+_UNTOLD = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""What a path may hold, and no line of a protocol."""
 
 DETAILS = (
     ("disabled", (bool,), "neither True nor False"),

@@ -34,9 +34,8 @@ import trio
 
 from .assemble import authenticator, link, opened
 from .authenticator import Authenticator
-from .backend import Listing
 from .chain import Link
-from .guard import Guarded
+from .guard import BackendFailed, Guarded
 from .health import Health
 from .model import Accept, Account, Defer, Login, Origin, Reason, Refusal, Reject, Verdict
 from .observe.log import Log
@@ -119,6 +118,9 @@ class _Contract:
 
     aliases: ClassVar[Mapping[str, str]] = {}
     """Other names that are the same user: what is typed, and the canonical name."""
+
+    complete: ClassVar[bool] = True
+    """Whether all who can log in are found and listed, too: not where passwords and users are in different places."""
 
     def settings(self, folder: Path) -> dict[str, object]:
         """The keys of the backend's section. ``folder`` is there for the files of one test, and the same within it."""
@@ -207,6 +209,47 @@ class _Contract:
         assert isinstance(await door.verify(login, "", self.right[login], ORIGIN), Accept)
 
     @pytest.mark.trio
+    async def test_who_exists_is_found_without_a_password(self, door: Authenticator) -> None:
+        """For a store, and for a verifier with ``find``."""
+        backend = door.rules.backends[0]
+        if not backend.can_find:
+            return
+        if self.complete:
+            for typed, login in ({login: login for login in self.right} | dict(self.aliases)).items():
+                account = await backend.find(door.rules.names.login(typed))
+                assert isinstance(account, Account), f"{typed} is not found"
+                assert account.login == login, f"{typed} is {account.login}, not {login}"
+        _, at, domain = next(iter(self.right)).rpartition("@")
+        for name in (NOBODY, *ODD_NAMES):
+            found = await backend.find(Login.of(f"{name}@{domain}" if at else name))
+            assert found is None, f"{name!r} is {found}"
+
+    @pytest.mark.trio
+    async def test_all_users_are_listed(self, door: Authenticator, configuration: Settings) -> None:
+        """For a backend with ``accounts``: behind the guard, and as the commands call it, without."""
+        backend = door.rules.backends[0]
+        if not backend.can_list:
+            return
+        names = {account.login for account in await backend.accounts()}
+        async with opened(configuration.backends["mine"]) as bare:
+            answer = bare.accounts()
+            assert {account.login for account in (await answer if isinstance(answer, Awaitable) else answer)} == names
+        missing = set(self.right) - names if self.complete else set()
+        assert not missing, f"not listed: {missing}"
+        for name in sorted(names)[:20]:
+            found = await backend.find(Login.of(name))
+            assert isinstance(found, Account), f"{name} is listed, and not found"
+            assert found.login == name, f"{name} is listed, and found as {found.login}"
+
+    @pytest.mark.trio
+    async def test_nobody_sends_as_somebody_else(self, door: Authenticator, login: str) -> None:
+        backend = door.rules.backends[0]
+        account = Account(login)
+        assert await backend.may_send(account, login) is True
+        for address in ("nobody-of-this-name@saslpy.invalid", f"{NOBODY}+x@saslpy.invalid"):
+            assert await backend.may_send(account, address) is False, f"{login} may send as {address}"
+
+    @pytest.mark.trio
     async def test_the_configuration_prints_no_secret(self, configuration: Settings, tmp_path: Path) -> None:
         text = repr((configuration, configuration.backends["mine"].config))
         for secret in self.secrets(self.settings(tmp_path)):
@@ -267,17 +310,6 @@ class StoreContract(_Contract):
         sample = await store.backend.sample()
         assert sample is None or (isinstance(sample, str) and sample), "a sample is a stored secret, or None"
 
-    @pytest.mark.trio
-    async def test_all_users_are_listed(self, configuration: Settings) -> None:
-        """For a store with ``accounts``: as the commands call it, without the guard."""
-        async with opened(configuration.backends["mine"]) as backend:
-            if not isinstance(backend, Listing):
-                return
-            answer = backend.accounts()
-            accounts = list(await answer if isinstance(answer, Awaitable) else answer)
-        missing = set(self.right) - {account.login for account in accounts}
-        assert not missing, f"not listed: {missing}"
-
 
 class VerifierContract(_Contract):
     """For a ``Verifier``: it can only check a password."""
@@ -315,9 +347,19 @@ class OutageContract(_Contract):
             for given, password in ((login, self.right[login]), (login, "wrong"), (NOBODY, "x")):
                 verdict = await door.verify(given, "", password, ORIGIN)
                 assert isinstance(verdict, Defer), verdict
+            await self._nothing_else_is_known(door.rules.backends[0])
         finally:
             await trio.to_thread.run_sync(self.start, tmp_path)
         await back_within(3.0, lambda: door.verify(login, "", self.right[login], ORIGIN))
+
+    async def _nothing_else_is_known(self, backend: Guarded) -> None:
+        """Mail to a user who "does not exist" bounces, and a mailbox that is "nobody's" may be removed."""
+        if self.complete and backend.can_find:
+            with pytest.raises(BackendFailed):
+                await backend.find(Login.of(NOBODY))
+        if self.complete and backend.can_list:
+            with pytest.raises(BackendFailed):
+                await backend.accounts()
 
 
 class IsolatedContract(_Contract):
@@ -338,6 +380,11 @@ class IsolatedContract(_Contract):
             for name, password in asked:
                 expected, found = await _answer(here.backend, name, password), await _answer(there, name, password)
                 assert found == expected, f"{name}: {found} from a worker process, and {expected} from this one"
+            assert (there.can_find, there.can_list) == (here.backend.can_find, here.backend.can_list)
+            for name in (*self.right, NOBODY) if there.can_find else ():
+                assert await there.find(Login.of(name)) == await here.backend.find(Login.of(name))
+            if there.can_list:
+                assert await there.accounts() == await here.backend.accounts()
 
 
 async def _answer(backend: Guarded, name: str, password: str) -> Account | Reason | None:

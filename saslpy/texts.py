@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+
+_BYTES = re.compile(r"(-?[0-9]+)(?:\.0*)?S?", re.ASCII)
 
 
 def listed(text: str) -> tuple[str, ...]:
@@ -14,6 +17,14 @@ def pairs(text: str) -> dict[str, str]:
     """``a=1, b=2`` as a dictionary; what has no ``=`` has an empty value."""
     items = (item.partition("=") for item in listed(text))
     return {key.strip(): value.strip() for key, _, value in items if key.strip()}
+
+
+def quota(text: str) -> str | None:
+    """A quota in maildirquota form ("10000000S,1000C"); a number alone is bytes, and no number above 0 is no quota."""
+    text = text.strip()
+    if alone := _BYTES.fullmatch(text):
+        return f"{int(alone[1])}S" if int(alone[1]) > 0 else None
+    return text or None
 
 
 def first_of(error: BaseException) -> BaseException:

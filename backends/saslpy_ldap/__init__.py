@@ -36,14 +36,18 @@ class Config:
     line of ``bind_password_file``, or anonymously without them. Exactly one entry must be found; several are a fault of
     the filter, and "could not find out". ``login_attribute`` holds the canonical name; by default it is the attribute that
     the filter compares with ``{login}``, or with ``{local}``, and then the login's domain is added. ``attributes``: our
-    names (``uid``, ``gid``, ``home``, ``maildir``, ``quota``, ``name``, ``options``, ``disabled``, ``expired``,
-    ``allow_nets``) to the directory's; of several values of ``disabled`` and ``expired`` one yes is enough. Attributes are
-    named as the directory does, not by an OID; ``saslpy check`` holds them to its schema. ``group_filter``, with ``{dn}``
-    too, must find something below ``group_base`` (by default ``base``). ``remember_seconds``: for which an entry that a
-    login was right for is not searched again, from its search on and however often it is used. So long, at most, who is
-    out of the group or the filter, or disabled by an attribute, is still let in; the password is tried each time.
+    names (``uid``, ``gid``, ``home``, ``maildir``, ``quota``, ``name``, ``options``, ``aliases``, ``disabled``,
+    ``expired``, ``allow_nets``) to the directory's; of several values of ``disabled`` and ``expired`` one yes is enough.
+    Attributes are named as the directory does, not by an OID; ``saslpy check`` holds them to its schema. ``group_filter``,
+    with ``{dn}`` too, must find something below ``group_base`` (by default ``base``). ``remember_seconds``: for which an
+    entry that a login was right for is not searched again, from its search on and however often it is used. So long, at
+    most, who is out of the group or the filter, or disabled by an attribute, is still let in; the password is tried each
+    time.
     ``on_reference``: "defer" where nothing is found but a reference to another server (it is never followed), or "ignore".
     A login that is not found costs no bind, and is answered sooner than a wrong password: ``min_seconds`` hides that.
+
+    All users are listed with the filter, too, with a star for the login; ``list_filter`` is another one, without a login,
+    for a filter of which that makes no sense. Where names are local parts, they are listed for each of ``domains``.
 
     **Stored passwords.** With ``password_attribute`` ("userPassword") they are read instead of a bind, so that CRAM-MD5 and
     SCRAM work; what has no ``{SCHEME}`` is of the backend's ``default_scheme`` (RFC 4519 says: "PLAIN"). What a directory
@@ -52,7 +56,8 @@ class Config:
     where OpenLDAP's slapo-ppolicy is at work no upgrade is possible, since it takes the hash that goes for a password.
 
     **Bind alone.** ``user_dn`` instead of a filter: "uid={local},ou=people,dc=example,dc=com", or Active Directory's
-    "{local}@corp.example.com", "{login}", "CORP\\\\{local}". The login is the canonical name.
+    "{local}@corp.example.com", "{login}", "CORP\\\\{local}". The login is the canonical name. Whether a user exists cannot
+    be told then, nor can users be listed.
 
     ``domains``: logins of others are unknown here, "" is for those with none; unset means all, and is a fault where the
     filter, or ``user_dn``, uses neither ``{login}`` nor ``{domain}``: joe@any-domain would be joe. ``pool_size``
@@ -72,6 +77,7 @@ class Config:
     filter: str = ""
     login_attribute: str = ""
     attributes: dict[str, str] = field(default_factory=dict)
+    list_filter: str = ""
     group_filter: str = ""
     group_base: str = ""
     password_attribute: str = ""
@@ -85,6 +91,7 @@ class Config:
     ca_pem: str = field(default="", init=False, repr=False)
     filter_template: Filter = field(init=False, repr=False)
     group_template: Filter | None = field(default=None, init=False, repr=False)
+    list_template: Filter | None = field(default=None, init=False, repr=False)
     bind_name: BindName = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

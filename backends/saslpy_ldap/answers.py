@@ -122,22 +122,35 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The answer to a search. ``references``: URLs where the search could go on (RFC 4511, 4.5.3), never followed."""
+    """The answer to a search. ``references``: URLs where the search could go on (RFC 4511, 4.5.3), never followed.
+
+    ``cookie``: there is another page, which is to be asked for with this.
+    """
 
     entries: tuple[Entry, ...]
     result: Result
     references: tuple[str, ...] = ()
+    cookie: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A search. ``scope``: 0 the base alone, 1 its children, 2 all below. ``limit``: entries that are of interest."""
+    """A search. ``scope``: 0 the base alone, 1 its children, 2 all below. ``limit``: entries that are of interest.
+
+    ``page``: the answer is to come in pages, and this is the cookie that came with the one before, empty for the first.
+    """
 
     base: str
     scope: int
     filter: str = field(repr=False)
     attributes: tuple[str, ...]
     limit: int
+    page: bytes | None = field(default=None, repr=False)
+
+    @property
+    def size_limit(self) -> int:
+        """For the server; none where there are pages: it would be one for all of them."""
+        return self.limit if self.page is None else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,15 @@ MOST_DIGITS = 4
 """Bytes of a number: LDAP's end at 2147483647 (RFC 4511, 4.1.1)."""
 
 
+def written(tag: int, content: bytes) -> bytes:
+    """A value: its tag, its length in the shortest form, its content."""
+    size = len(content)
+    if size < 0x80:
+        return bytes((tag, size)) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(length))) + length + content
+
+
 def size_of(data: bytes, start: int = 0) -> int | None:
     """The bytes of the value that begins at ``start``, tag and length included; None while too few are there to tell.
 

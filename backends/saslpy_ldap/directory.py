@@ -85,6 +85,10 @@ class Directory:
         """As ``bind``, on one server."""
         return self._binding.run_at(server, lambda session, end: _decided(session.bind(name, password, end)), until)
 
+    def beside(self, server: Server, until: float) -> Session:
+        """A connection for searches that is none of the pool's, for what takes long. Raises ``Fault``."""
+        return self._connect_as_service(server, until)
+
     def schema_at(self, server: Server, until: float) -> schema.Schema:
         """The schema of one server, empty where it cannot be had. On a connection of its own, for its size."""
         try:

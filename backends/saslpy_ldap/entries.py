@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from saslpy.model import Account, Login
-from saslpy.texts import listed, pairs
+from saslpy.texts import listed, pairs, quota
 
 from .answers import BadEntry, Entry
 from .attributes import as_asked, names_of
 
-FIELDS = ("uid", "gid", "home", "maildir", "quota", "name", "options", "disabled", "expired", "allow_nets")
+FIELDS = ("uid", "gid", "home", "maildir", "quota", "name", "options", "aliases", "disabled", "expired", "allow_nets")
 """What an attribute may be read for, beside the login and the password."""
 
 GATES = ("disabled", "expired", "allow_nets")
@@ -57,10 +57,10 @@ class Layout:
             gid=_number(values.get("gid", ""), "gid"),
             home=values.get("home") or None,
             maildir=values.get("maildir") or None,
-            quota=_quota(values.get("quota", "")),
+            quota=quota(values.get("quota", "")),
             name=values.get("name") or None,
             options=_pairs(_all(entry, self.fields.get("options", ""))),
-            aliases=aliases,
+            aliases=self._aliases(entry, name, aliases),
             disabled=self._flag(entry, "disabled"),
             expired=self._flag(entry, "expired"),
             allow_nets=tuple(_split(_all(entry, self.fields.get("allow_nets", "")))),
@@ -80,6 +80,14 @@ class Layout:
         in_dn = {canonical(value, login, self.add_domain) for value in rdn_values(entry.dn, self.login)}
         name = next((value for value in values if value in in_dn), values[0])
         return name, tuple(value for value in values if value != name)
+
+    def _aliases(self, entry: Entry, name: str, aliases: tuple[str, ...]) -> tuple[str, ...]:
+        """Other names, and further addresses; Active Directory's proxyAddresses begin with "smtp:"."""
+        further = _all(entry, self.fields.get("aliases", ""))
+        if not further:
+            return aliases
+        addresses = (value[5:] if value[:5].lower() == "smtp:" else value for value in map(str.strip, further))
+        return tuple(sorted({*aliases, *addresses} - {name, ""}))
 
     def _flag(self, entry: Entry, field: str) -> bool:
         """Of several values one yes is enough: they have no order, and whoever wrote it meant it."""
@@ -144,13 +152,6 @@ def _number(value: str, field: str) -> int | None:
     if not (value.isascii() and value.isdigit()):
         raise BadEntry(f"the value for {field} is not a number from 0 up")
     return int(value)
-
-
-def _quota(value: str) -> str | None:
-    """In maildirquota form; a number alone is bytes, and no number above 0 is no quota."""
-    if bytes_only := re.fullmatch(r"(-?[0-9]+)S?", value):
-        return f"{int(bytes_only[1])}S" if int(bytes_only[1]) > 0 else None
-    return value or None
 
 
 def _is_set(value: str, field: str) -> bool:

@@ -24,10 +24,11 @@ MAX_DEPTH = 32
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A comparison in a filter that is an equality."""
+    """A comparison in a filter that is an equality. ``negated``: it stands behind a ``!``."""
 
     attribute: str
     value: str
+    negated: bool = False
 
 
 class Grammar:
@@ -36,6 +37,7 @@ class Grammar:
     def __init__(self, text: str) -> None:
         self._rest = text.strip()
         self.items: list[Item] = []
+        self._negated = False
         self.text = self._filter(0)
         if self._rest:
             raise ValueError(f"something stands behind the end of the filter: {self._shown()}")
@@ -54,9 +56,12 @@ class Grammar:
         return f"({inside})"
 
     def _list(self, sign: str, depth: int) -> str:
+        outside = self._negated
+        self._negated = outside or sign == "!"
         filters = [self._filter(depth + 1)]
         while self._rest.startswith("("):
             filters.append(self._filter(depth + 1))
+        self._negated = outside
         if sign == "!" and len(filters) > 1:
             raise ValueError("! takes one filter; say (!(|(…)(…)))")
         return "".join(filters)
@@ -75,7 +80,7 @@ class Grammar:
         if not _VALUE.fullmatch(value):
             raise ValueError("a backslash needs two hexadecimal digits behind it (RFC 4515, 3)")
         if match["equal"] == "=":
-            self.items.append(Item(match["attribute"], value))
+            self.items.append(Item(match["attribute"], value, self._negated))
         return item
 
     def _expect(self, bracket: str) -> None:

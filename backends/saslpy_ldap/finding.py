@@ -45,6 +45,10 @@ class Person:
     account: Account
     member: bool = True
 
+    def judged(self) -> Account:
+        """The account, which is disabled for one who may not log in."""
+        return self.account if self.member else replace(self.account, disabled=True)
+
 
 class Finder:
     """Searches with the filters of the configuration."""
@@ -75,7 +79,7 @@ class Finder:
         self._directory.search_at(server, replace(self._about(NOBODY), scope=0, filter="(objectClass=*)"), until)
         self._directory.search_at(server, self._about(NOBODY), until)
         if self._group is not None:
-            self._directory.search_at(server, self._membership(self._config.base, NOBODY), until)
+            self._directory.search_at(server, self.membership(self._config.base, NOBODY), until)
         wrong = list(complaints(self._directory.schema_at(server, until), self._read(), self._compared()))
         if wrong:
             raise Fault(f"{server}: {'; '.join(wrong)}")
@@ -89,6 +93,26 @@ class Finder:
                 return value.decode("utf-8", "replace")
         return None
 
+    def about_all(self, domain: str, attributes: tuple[str, ...], cookie: bytes, limit: int) -> Question:
+        """The search for all users, or for those of a domain; a page of it."""
+        everybody = self._config.list_template
+        assert everybody is not None
+        text = everybody.of_login(Login("", "", domain))
+        return Question(self._config.base, SCOPES[self._config.scope], text, attributes, limit, cookie)
+
+    def membership(self, dn: str, login: Login) -> Question:
+        """Whether an entry is in a group that may log in."""
+        assert self._group is not None
+        base = self._config.group_base or self._config.base
+        return Question(base, 2, self._group.of_login(login, dn=dn), ("1.1",), 1)
+
+    def refuse_elsewhere(self, found: Found) -> None:
+        """Raises ``Elsewhere`` where a part of the answer is on another server."""
+        if self._config.on_reference == "ignore":
+            return
+        if any(not _NO_USERS_THERE.match(url) for url in found.references):
+            raise Elsewhere("a part of the directory is on another server; referrals are not followed (on_reference)")
+
     def _entry(self, login: Login, until: float) -> Entry | None:
         found = self._directory.search(self._about(login), until)
         if len(found.entries) > 1 or found.result.code != SUCCESS:
@@ -96,7 +120,7 @@ class Finder:
         return found.entries[0] if self._any(found) else None
 
     def _is_member(self, dn: str, login: Login, until: float) -> bool:
-        return self._group is None or self._any(self._directory.search(self._membership(dn, login), until))
+        return self._group is None or self._any(self._directory.search(self.membership(dn, login), until))
 
     def _read(self) -> list[Use]:
         """The attributes whose values are read, with the keys that name them."""
@@ -114,18 +138,11 @@ class Finder:
 
     def _any(self, found: Found) -> bool:
         """Whether there are entries. Raises ``Elsewhere`` where that cannot be known here."""
-        if found.entries or self._config.on_reference == "ignore":
-            return bool(found.entries)
-        if any(not _NO_USERS_THERE.match(url) for url in found.references):
-            raise Elsewhere("a part of the directory is on another server; referrals are not followed (on_reference)")
-        return False
+        if not found.entries:
+            self.refuse_elsewhere(found)
+        return bool(found.entries)
 
     def _about(self, login: Login) -> Question:
         # two are asked for, so that a second one is noticed
         scope = SCOPES[self._config.scope]
         return Question(self._config.base, scope, self._filter.of_login(login), self.layout.attributes, 2)
-
-    def _membership(self, dn: str, login: Login) -> Question:
-        assert self._group is not None
-        base = self._config.group_base or self._config.base
-        return Question(base, 2, self._group.of_login(login, dn=dn), ("1.1",), 1)

@@ -24,6 +24,7 @@ SEARCH_KEYS = (
     "base",
     "login_attribute",
     "attributes",
+    "list_filter",
     "group_filter",
     "group_base",
     "password_attribute",
@@ -81,7 +82,23 @@ def questions(config: Config) -> dict[str, Any]:
     group = _keyed("group_filter", Filter.of, config.group_filter, ("dn",)) if config.group_filter else None
     # a group that is looked for by its domain keeps other domains out, too
     _check_domains("the filter", template.places | (group.places if group else frozenset()), config.domains)
-    return {"filter_template": template, "group_template": group}
+    return {"filter_template": template, "group_template": group, "list_template": _list_template(config, template)}
+
+
+def _list_template(config: Config, template: Filter) -> Filter | None:
+    """The filter for all users; None where nobody can say it, or how they are called."""
+    attribute, place = template.login_attribute()
+    whole = bool(config.login_attribute) or (bool(attribute) and place == "login")
+    named = whole or (bool(attribute) and bool(config.domains))
+    if config.list_filter:
+        everybody = _keyed("list_filter", Filter.of_all, config.list_filter)
+        if not named:
+            raise ValueError("list_filter: the filter does not tell whole names; say login_attribute, or domains")
+        if whole and everybody.places:
+            raise ValueError("list_filter: {domain} is for names without one, of domains; these are whole")
+        return everybody
+    found = template.everybody() if named else None
+    return None if found is None or (whole and found.places) else found
 
 
 def check_credentials(config: Config) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from saslpy.backend import Found
@@ -12,6 +11,7 @@ from saslpy.model import NEVER_HERE, Login
 from .answers import Change, Fault
 from .directory import Directory
 from .finding import Finder
+from .listing import Lister
 from .rules import DIRECTORY_NAMES
 from .verifier import askable
 
@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 
 
 class LdapStore:
-    """The users of a directory with their stored secrets. Blocks; may be called from several threads."""
+    """The users of a directory with their stored secrets. Blocks; may be called from several threads.
+
+    It has ``accounts`` where the configuration says how.
+    """
 
     def __init__(self, config: Config, directory: Directory) -> None:
         self._config = config
         self._directory = directory
         self._finder = Finder(config, directory)
+        if config.list_template is not None:
+            self.accounts = Lister(config, directory, self._finder).accounts
 
     def lookup(self, login: Login) -> Found:
         """The account with its secrets, None where there is definitely no such user. Raises ``Fault``."""
@@ -34,7 +39,7 @@ class LdapStore:
         person = self._finder.find(login, self._directory.until())
         if person is None:
             return None
-        return person.account if person.member else replace(person.account, disabled=True)
+        return person.judged()
 
     def replace_secrets(self, login: Login, old: Sequence[str], new: Sequence[str]) -> bool:
         """Better secrets in the place of these, if the directory still has them. Raises ``Fault``."""

@@ -66,6 +66,25 @@ class Filter:
         """The filter for a login."""
         return _filled(self.text, {**_values(login), **more}, filters.escaped)
 
+    def everybody(self) -> Filter | None:
+        """The filter for all whom this one finds, with nothing of a login but perhaps its domain; None where there is none.
+
+        A star takes the place of a whole value: whether parts of one can be compared depends on the attribute, and what a
+        server cannot compare it does not find.
+        """
+        text = self.text
+        for item in self.items:
+            if item.value in ("{login}", "{local}", "{local}@{domain}") and not item.negated:
+                text = text.replace(f"({item.attribute}={item.value})", f"({item.attribute}=*)")
+        places = frozenset(match[1] for match in _PLACE.finditer(text))
+        return Filter(text, self.items, places) if places <= {"domain"} else None
+
+    @classmethod
+    def of_all(cls, text: str) -> Filter:
+        """Read a filter that finds everybody, of a domain perhaps. Raises ValueError."""
+        grammar = filters.Grammar(text)
+        return cls(grammar.text, tuple(grammar.items), frozenset(check_places(grammar.text, ("domain",))))
+
     def login_attribute(self) -> tuple[str, str]:
         """The attribute that is compared with ``{login}``, else with ``{local}``, and which of them; or two ""."""
         for place in ("login", "local"):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from saslpy.backend import Found
 from saslpy.model import NEVER_HERE, Account, Login, Reason, Refusal
 
 from .answers import SUCCESS, Fault
 from .directory import Directory
 from .finding import NOBODY, Finder, Person
+from .listing import Lister
 from .places import Server
 from .pool import NoAnswer
 from .reasons import refusal_of
@@ -24,13 +26,25 @@ NO_MEMBER = Refusal(Reason.SERVICE_DENIED, "in no group that group_filter finds"
 
 
 class SearchThenBind:
-    """Searches with the service account, then binds as what was found. Blocks; may be called from several threads."""
+    """Searches with the service account, then binds as what was found. Blocks; may be called from several threads.
+
+    It has ``accounts`` where the configuration says how.
+    """
 
     def __init__(self, config: Config, directory: Directory) -> None:
         self._config = config
         self._directory = directory
         self._finder = Finder(config, directory)
         self._remembered: Remembered[Person] = Remembered(config.remember_seconds)
+        if config.list_template is not None:
+            self.accounts = Lister(config, directory, self._finder).accounts
+
+    def find(self, login: Login) -> Found:
+        """The account, None where there is definitely no such user. Raises ``Fault``."""
+        if not askable(login, self._config.domains):
+            return NEVER_HERE
+        person = self._finder.find(login, self._directory.until())
+        return None if person is None else person.judged()
 
     def verify(self, login: Login, password: str) -> Account | Refusal:
         """The account, or a definite no. Raises ``Fault``."""
@@ -90,7 +104,10 @@ class SearchThenBind:
 
 
 class DirectBind:
-    """Binds as a name made of the login, with no search. Blocks; may be called from several threads."""
+    """Binds as a name made of the login, with no search. Blocks; may be called from several threads.
+
+    It has no ``find``: a directory answers to a wrong password and to an unknown name alike.
+    """
 
     def __init__(self, config: Config, directory: Directory) -> None:
         self._config = config

@@ -26,12 +26,15 @@ from .dial import Wire, left, reading
 from .messages import (
     BIND_ANSWERS,
     MODIFY_ANSWERS,
+    PAGED,
     POLICY,
     SEARCH_ANSWERS,
     SEARCH_DONE,
     SEARCH_REFERENCE,
     Gathering,
+    cookie_in,
     entry_of,
+    page_request,
     references_of,
     result_of,
 )
@@ -57,13 +60,14 @@ class Ldap3Session:
 
     def search(self, question: Question, until: float) -> Found:
         """A search; aliases are not followed either."""
-        self._send("searchRequest", _request(question, int(left(until)) + 1), until)
+        pages = None if question.page is None else [(PAGED, False, page_request(question.page))]
+        self._send("searchRequest", _request(question, int(left(until)) + 1), until, pages)
         gathering = Gathering(question.limit)
         while True:
             message = self._wire.answer(self._number, SEARCH_ANSWERS, until)
             with reading():
                 if message.kind == SEARCH_DONE:
-                    return gathering.found(result_of(message.operation))
+                    return gathering.found(result_of(message.operation), cookie_in(message.controls))
                 if message.kind == SEARCH_REFERENCE:
                     gathering.references(references_of(message.operation))
                 else:
@@ -112,7 +116,7 @@ def _request(question: Question, seconds: int) -> Any:
         question.scope,
         0,
         list(question.attributes),
-        question.limit,
+        question.size_limit,
         seconds,
         types_only=False,
         auto_escape=False,

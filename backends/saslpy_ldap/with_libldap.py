@@ -15,7 +15,18 @@ from typing import Any
 
 from .answers import Change, Entry, Fault, Found, Lost, Question, Result, refuse_empty
 from .dial import Wire, left, reading
-from .messages import BIND_ANSWERS, MODIFY_ANSWERS, POLICY, SEARCH_ANSWERS, Gathering, check, policy_error
+from .messages import (
+    BIND_ANSWERS,
+    MODIFY_ANSWERS,
+    PAGED,
+    POLICY,
+    SEARCH_ANSWERS,
+    Gathering,
+    check,
+    page_cookie,
+    page_request,
+    policy_error,
+)
 
 try:
     import ldap
@@ -67,14 +78,16 @@ class LibldapSession:
                 question.scope,
                 question.filter,
                 list(question.attributes),
+                serverctrls=_pages(question),
                 timeout=seconds,
-                sizelimit=question.limit,
+                sizelimit=question.size_limit,
             )
         gathering = Gathering(question.limit)
         result: Result | None = None
+        cookie = b""
         while result is None:
             try:
-                kind, items, _ = self._answer(number, SEARCH_ANSWERS, until)
+                kind, items, controls = self._answer(number, SEARCH_ANSWERS, until)
             except ldap.LDAPError as error:
                 result = _result(error)
                 continue
@@ -84,8 +97,8 @@ class LibldapSession:
                 else:
                     gathering.entry(_entry(name, values))
             if kind == ldap.RES_SEARCH_RESULT:
-                result = Result(0)
-        return gathering.found(result)
+                result, cookie = Result(0), _cookie(controls)
+        return gathering.found(result, cookie)
 
     def modify(self, change: Change, until: float) -> Result:
         """A change of one attribute."""
@@ -145,8 +158,9 @@ def available() -> bool:
 
 
 class _RawControl:
-    """A control of an answer as it came."""
+    """A control of an answer as it came. ``controlType`` is set by python-ldap."""
 
+    controlType = ""
     raw: bytes | None = None
 
     def decodeControlValue(self, value: bytes | None) -> None:
@@ -154,7 +168,18 @@ class _RawControl:
         self.raw = value
 
 
-_CONTROLS = {POLICY: _RawControl}
+_CONTROLS = {POLICY: _RawControl, PAGED: _RawControl}
+
+
+def _pages(question: Question) -> list[Any] | None:
+    if question.page is None:
+        return None
+    return [ldap.controls.RequestControl(PAGED, False, page_request(question.page))]
+
+
+def _cookie(controls: Any) -> bytes:
+    with reading():
+        return next((page_cookie(control.raw) for control in controls if control.controlType == PAGED), b"")
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from saslpy.backend import Plugin
 from saslpy.config import check_number
 from saslpy.files import certificates, first_line
 
-from .queries import check_columns, check_query, check_table, check_where
+from .queries import check_columns, check_list_query, check_query, check_sender_query, check_table, check_where
 from .servers import Server, server_of
 from .updates import check_update, update_of
 
@@ -36,12 +36,18 @@ class Config:
     table's: at least ``username`` and ``password``; further ``uid``, ``gid``, ``home``, ``maildir``, ``quota``, ``name``,
     ``options``, ``disabled``, ``expired``, ``allow_nets``) and perhaps ``where``, a condition in SQL; or ``query``, a
     SELECT that names its columns so, with ``%(login)s``, ``%(local)s`` or ``%(domain)s`` where the login belongs and
-    ``%%`` for a per cent sign. ``mail_base`` is the folder that the presets' relative directories are in.
+    ``%%`` for a per cent sign. ``mail_base`` is the folder that relative directories are in: /var/vmail for the presets,
+    and for others none, so that a relative maildir is in the user's home.
 
     A row of a table is the login's when their names differ by the case of ASCII letters at most, whatever else its
     collation takes for equal. A query decides that itself (it may look up aliases): it should select ``username``, since
     without it the account has whatever name was typed; and no parameter may be a pattern (LIKE, REGEXP), or ``j_e`` would
     be ``joe``.
+
+    ``list_query``, beside ``query``, is the SELECT without parameters that lists all users, with the same columns; the
+    password may be missing. ``sender_query`` says whether a user may send as an address that is not his own: a SELECT with
+    ``%(address)s`` and the account's ``%(login)s``, ``%(local)s`` or ``%(domain)s``; a row whose first value is neither 0
+    nor empty is a yes. ``aliases``, with ``schema = "postfixadmin"``, asks its table of aliases for that.
 
     With ``upgrade``, the user of the database must be allowed to UPDATE the password. ``update`` is the statement, needed
     with ``query`` alone: with ``%(password)s``, the new stored password, ``%(old)s``, which it must compare with what is
@@ -63,8 +69,11 @@ class Config:
     columns: dict[str, str] = field(default_factory=dict)
     where: str = ""
     query: str = ""
+    list_query: str = ""
+    sender_query: str = ""
+    aliases: bool = False
     update: str = ""
-    mail_base: str = "/var/vmail"
+    mail_base: str = ""
     tls: bool | None = None
     ca_file: Path | None = None
     pool_size: int = 4
@@ -126,8 +135,21 @@ class Config:
             check_query(self.query)
         if self.update:
             check_update(self.update)
-        if not self.mail_base.startswith("/"):
+        if self.mail_base and not self.mail_base.startswith("/"):
             raise ValueError("mail_base: must be an absolute path")
+        self._check_more_questions(given[0])
+
+    def _check_more_questions(self, given: str) -> None:
+        if self.list_query and not self.query:
+            raise ValueError(f"list_query: goes with query; of {given} all rows are listed")
+        if self.aliases and self.schema != "postfixadmin":
+            raise ValueError('aliases: goes with schema = "postfixadmin"; elsewhere, sender_query says who may send')
+        if self.aliases and self.sender_query:
+            raise ValueError("sender_query: either this or aliases, not both")
+        if self.list_query:
+            check_list_query(self.list_query)
+        if self.sender_query:
+            check_sender_query(self.sender_query)
 
     def _check_numbers(self) -> None:
         check_number("pool_size", self.pool_size, 1, 64)

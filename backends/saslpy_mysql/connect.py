@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeAlias
@@ -15,6 +16,7 @@ from pymysql import err
 from .servers import Server
 
 Connection: TypeAlias = "pymysql.Connection[pymysql.cursors.Cursor]"
+Values: TypeAlias = tuple[Any, ...]
 
 if pymysql.VERSION < (1, 2):
     # such a one goes on in the clear with a server that has no TLS
@@ -76,6 +78,20 @@ def tls_context(ca_pem: str) -> ssl.SSLContext:
     # as PyMySQL does: the certificates that a server makes for itself lack what Python 3.13 insists on
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
+
+
+def ask(
+    connection: Connection, sql: str, args: Values | dict[str, str] | None = ()
+) -> tuple[list[str], Sequence[Values]]:
+    """The names of the columns, in lower case, and the rows. ``args`` None: the statement is sent as it is."""
+    cursor = connection.cursor()
+    cursor.execute(sql, args)
+    return column_names(cursor), cursor.fetchall()
+
+
+def column_names(cursor: pymysql.cursors.Cursor) -> list[str]:
+    """Those of an executed query, in lower case."""
+    return [column[0].lower() for column in cursor.description or ()]
 
 
 def is_lost(error: BaseException) -> bool:

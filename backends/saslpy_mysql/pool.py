@@ -9,16 +9,19 @@ all are tried at once, so that logins work again as soon as any server does.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from .connect import CONNECT_SECONDS, Connection, Unreachable, close, is_lost, is_timeout
 from .servers import Server
 
 T = TypeVar("T")
 P = TypeVar("P")
+
+Connect: TypeAlias = Callable[[Server, float], Connection]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +66,7 @@ class Pool(Generic[P]):
     def __init__(
         self,
         servers: Sequence[Server],
-        connect: Callable[[Server, float], Connection],
+        connect: Connect,
         prepare: Callable[[Connection], P],
         limits: Limits,
     ) -> None:
@@ -91,6 +94,15 @@ class Pool(Generic[P]):
         finally:
             self._slots.release()
 
+    @contextmanager
+    def aside(self, connect: Connect) -> Iterator[Link[P]]:
+        """A connection made by ``connect``, for what takes long: none of the pool's, and closed at the end of the block."""
+        link = self._new(monotonic() + self._limits.patience, connect)
+        try:
+            yield link
+        finally:
+            close(link.connection)
+
     def close(self) -> None:
         """Close what is idle; what is in use is closed by the thread that uses it, as soon as that is done."""
         with self._lock:
@@ -106,7 +118,7 @@ class Pool(Generic[P]):
             except Exception as error:
                 if not is_lost(error):
                     raise
-        return self._ask(self._new(deadline), question)
+        return self._ask(self._new(deadline, self._connect), question)
 
     def _ask(self, link: Link[P], question: Callable[[Link[P]], T]) -> T:
         try:
@@ -176,7 +188,7 @@ class Pool(Generic[P]):
 
     # --- new connections
 
-    def _new(self, deadline: float) -> Link[P]:
+    def _new(self, deadline: float, connect: Connect) -> Link[P]:
         """A connection to the first server that gives one."""
         failures: list[tuple[Server, Exception]] = []
         for number, server in enumerate(order := self._order()):
@@ -184,7 +196,7 @@ class Pool(Generic[P]):
             if seconds <= 0:
                 break
             try:
-                link = self._opened(server, seconds)
+                link = self._opened(server, seconds, connect)
             except Exception as error:
                 self._mark_down(server)
                 failures.append((server, error))
@@ -194,8 +206,8 @@ class Pool(Generic[P]):
                 return link
         raise _summary(failures)
 
-    def _opened(self, server: Server, seconds: float) -> Link[P]:
-        connection = self._connect(server, seconds)
+    def _opened(self, server: Server, seconds: float, connect: Connect) -> Link[P]:
+        connection = connect(server, seconds)
         try:
             prepared = self._prepare(connection)
         except BaseException:

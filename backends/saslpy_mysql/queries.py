@@ -21,6 +21,7 @@ FIELDS = (
     "quota",
     "name",
     "options",
+    "aliases",
     "disabled",
     "expired",
     "allow_nets",
@@ -55,6 +56,10 @@ class Layout:
     def many(self, number: int) -> str:
         """The rows of several logins: as many parameters."""
         return f"{self._select()} WHERE {self.key} IN ({', '.join(['%s'] * number)}){self._and()}"
+
+    def all(self) -> str:
+        """The rows of all who have a name. Takes no parameters, but goes through the driver's formatting, too."""
+        return f"{self._select()} WHERE {self.key} <> ''{self._and()}"
 
     def sample(self) -> str:
         """One password. Takes no parameters, but goes through the driver's formatting as the others do."""
@@ -224,23 +229,50 @@ _PERCENT = re.compile(r"%(?:%|\((?P<name>[^)]*)\)(?P<kind>.?)|.?)", re.DOTALL)
 
 def check_query(query: str) -> None:
     """Raise ValueError for a query that would fail at the first login, or let a login change its meaning."""
-    names = [_parameter(match) for match in _PERCENT.finditer(query)]
-    if not any(names):
+    if not _parameters("query", query, PARAMETERS):
         raise ValueError("query: uses none of %(login)s, %(local)s, %(domain)s: every login would get the same rows")
+    _check_select("query", query)
+
+
+def check_sender_query(query: str) -> None:
+    """Raise ValueError for a query that would fail at the first sender, or say the same for everybody."""
+    used = _parameters("sender_query", query, (*PARAMETERS, "address"))
+    if "address" not in used:
+        raise ValueError("sender_query: %(address)s is missing: the address that somebody wants to send as")
+    if used == {"address"}:
+        raise ValueError("sender_query: uses none of %(login)s, %(local)s, %(domain)s: who is it that sends?")
+    _check_select("sender_query", query)
+
+
+def check_list_query(query: str) -> None:
+    """Raise ValueError for a query that expects a login, or is no SELECT."""
+    if re.search(r"%\(\w+\)s", query):
+        raise ValueError("list_query: takes no parameters such as %(login)s: it lists everybody")
+    _check_select("list_query", query)
+
+
+def _parameters(key: str, query: str, known: Collection[str]) -> set[str]:
+    """The parameters that a query uses. Raises ValueError where one of them would not be one."""
+    names = {_parameter(key, match, known) for match in _PERCENT.finditer(query)}
     for opaque in _OPAQUE.finditer(query):
         inside = [match[0] for match in _PERCENT.finditer(opaque[0]) if match["name"]]
         if inside:
             where = "a comment" if opaque[0][0] in "-#/" else "quotes"
-            raise ValueError(f"query: {inside[0]} stands in {where}; write it bare, the quotes are added")
+            raise ValueError(f"{key}: {inside[0]} stands in {where}; write it bare, the quotes are added")
+    return names - {""}
+
+
+def _check_select(key: str, query: str) -> None:
+    """Raise ValueError unless it is one SELECT, with no parameter where a pattern is meant."""
     bare = _OPAQUE.sub(" ", query).lstrip("( \t\r\n")
     if not re.match(r"(?:select|with)\b", bare, re.IGNORECASE):
-        raise ValueError("query: must be a SELECT")
+        raise ValueError(f"{key}: must be a SELECT")
     if ";" in bare.rstrip("; \t\r\n"):
-        raise ValueError("query: must be one statement")
+        raise ValueError(f"{key}: must be one statement")
     for word in _PATTERN.finditer(bare):
         if parameter := _parameter_in_pattern(bare, word):
             name = word[0].rstrip("( \t\r\n").upper()
-            raise ValueError(f"query: {name} takes {parameter} for a pattern: j_e would be joe; compare with =")
+            raise ValueError(f"{key}: {name} takes {parameter} for a pattern: j_e would be joe; compare with =")
 
 
 def _parameter_in_pattern(query: str, word: re.Match[str]) -> str:
@@ -257,15 +289,15 @@ def _parameter_in_pattern(query: str, word: re.Match[str]) -> str:
     return ""
 
 
-def _parameter(match: re.Match[str]) -> str:
+def _parameter(key: str, match: re.Match[str], known: Collection[str]) -> str:
     """The name of the parameter, or "" for ``%%``. Raises ValueError."""
     if match[0] == "%%":
         return ""
     name, kind = match["name"], match["kind"]
     if name is None:
-        raise ValueError(f"query: a bare % ({match[0]!r}); write %% for a per cent sign, %(login)s for the login")
+        raise ValueError(f"{key}: a bare % ({match[0]!r}); write %% for a per cent sign, %(login)s for the login")
     if kind != "s":
-        raise ValueError(f"query: {match[0]!r} should be %({name})s")
-    if name not in PARAMETERS:
-        raise ValueError(f"query: unknown parameter %({name})s; known are {', '.join(f'%({p})s' for p in PARAMETERS)}")
+        raise ValueError(f"{key}: {match[0]!r} should be %({name})s")
+    if name not in known:
+        raise ValueError(f"{key}: unknown parameter %({name})s; known are {', '.join(f'%({p})s' for p in known)}")
     return name

@@ -9,8 +9,8 @@ from pymysql import err
 
 from saslpy.model import Login
 
-from .connect import Connection
-from .store import MysqlStore, ask
+from .connect import Connection, ask
+from .store import MysqlStore
 from .updates import update_of
 
 if TYPE_CHECKING:

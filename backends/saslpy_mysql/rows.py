@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from saslpy.backend import BadRecord
 from saslpy.model import Account
-from saslpy.texts import listed, pairs
+from saslpy.texts import listed, pairs, quota
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -91,14 +91,6 @@ def _id(row: Row, key: str) -> int | None:
     return int(value)
 
 
-def _quota(row: Row) -> str | None:
-    """In maildirquota form; a number alone is bytes, and no number above 0 is no quota."""
-    value = text(row, "quota").strip()
-    if bytes_only := re.fullmatch(r"(-?[0-9]+)(?:\.0*)?S?", value):
-        return f"{int(bytes_only[1])}S" if int(bytes_only[1]) > 0 else None
-    return value or None
-
-
 def _path(row: Row, key: str, base: str) -> str | None:
     value = text(row, key)
     if not value or not base or value.startswith("/"):
@@ -134,9 +126,10 @@ READERS: dict[str, Callable[[Row, str], Any]] = {
     "gid": lambda row, _base: _id(row, "gid"),
     "home": lambda row, base: _path(row, "home", base),
     "maildir": lambda row, base: _path(row, "maildir", base),
-    "quota": lambda row, _base: _quota(row),
+    "quota": lambda row, _base: quota(text(row, "quota")),
     "name": lambda row, _base: text(row, "name") or None,
     "options": lambda row, _base: pairs(text(row, "options")),
+    "aliases": lambda row, _base: listed(text(row, "aliases")),
     "expired": lambda row, _base: _is_set(row, "expired"),
     "allow_nets": lambda row, _base: listed(text(row, "allow_nets")),
 }

@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol
 
 from pymysql import err
 
 from saslpy.model import Account, Login
 
-from .connect import Access, Connection, is_lost, is_timeout, tls_context
+from . import listing
+from .addresses import asker_of
+from .connect import Access, Connection, ask, is_lost, is_timeout, tls_context
 from .pool import Limits, Link, Pool
 from .queries import COUNT_MOST, PRESETS, Layout, Preset, columns_query, table_layout
 from .rows import BadRow, Row, account_of, canonical, same_as, text
@@ -36,10 +39,11 @@ LEFT_FOR_CONNECTING = 0.8
 
 NOBODY = Login.of("saslpy-check@invalid")
 
+MAIL_BASE = "/var/vmail"
+"""Where relative directories of the presets are, if nobody says more."""
+
 NUMBER = "saslpy_number"
 """The column that tells a batch's rows apart."""
-
-Values: TypeAlias = tuple[Any, ...]
 
 
 class Source(Protocol):
@@ -56,6 +60,9 @@ class Source(Protocol):
     ) -> list[Account | Exception | None]:
         """One answer for each login."""
 
+    def all(self, connection: Connection, prepared: Any, /) -> Iterator[Account]:
+        """All accounts, read as they are asked for."""
+
     def sample(self, connection: Connection, prepared: Any, /) -> str | None:
         """Any stored password."""
 
@@ -64,16 +71,21 @@ class Source(Protocol):
 
 
 class MysqlStore:
-    """The users of one database."""
+    """The users of one database. It has ``accounts`` and ``may_send`` where the configuration says how."""
 
     def __init__(self, config: Config) -> None:
         servers = config.servers()
         context = tls_context(config.ca_pem) if any(server.tls for server in servers) else None
-        access = Access(config.user, config.password, config.database, config.query_timeout, context)
+        self._access = Access(config.user, config.password, config.database, config.query_timeout, context)
         self._source = source_of(config)
+        self._asker = asker_of(config)
+        if config.list_query or not config.query:
+            self.accounts = self._accounts
+        if self._asker is not None:
+            self.may_send = self._may_send
         self._pool = Pool(
             servers,
-            access.connect,
+            self._access.connect,
             self._source.prepare,
             Limits(size=config.pool_size, patience=config.query_timeout + LEFT_FOR_CONNECTING),
         )
@@ -90,6 +102,19 @@ class MysqlStore:
         """One answer for each login, in one question as far as that is possible; a bad row is its own login's fault."""
         return self._pool.run(lambda connection, prepared: self._source.many(connection, prepared, logins))
 
+    def _accounts(self) -> Iterator[Account]:
+        """All accounts, read row by row on a connection of its own. Raises as ``lookup``."""
+        # the server may have to sort first, or the reader rests
+        patient = replace(self._access, timeout=max(listing.PATIENCE, self._access.timeout))
+        with self._pool.aside(patient.connect) as link:
+            yield from self._source.all(link.connection, link.prepared)
+
+    def _may_send(self, account: Account, address: str) -> bool:
+        """Whether the database lets an account send as an address. Raises as ``lookup``."""
+        asker = self._asker
+        assert asker is not None
+        return self._pool.run(lambda connection, _: asker(connection, account, address))
+
     def sample(self) -> str | None:
         """Any stored password; None for a query, which needs a login."""
         return self._pool.run(self._source.sample)
@@ -101,25 +126,18 @@ class MysqlStore:
     def _probe(self, link: Link[Any]) -> str:
         version = _version(ask(link.connection, "SELECT VERSION()")[1][0][0])
         tls = " (TLS)" if link.server.tls else ""
+        if self._asker is not None:
+            self._asker(link.connection, Account(NOBODY.name), NOBODY.name)
         return f"{version} at {link.server}{tls}, {self._source.told(link.connection, link.prepared)}"
 
 
 def source_of(config: Config) -> Source:
     """What a configuration asks."""
     if config.query:
-        return OwnQuery(config.query)
+        return OwnQuery(config.query, config.list_query, config.mail_base)
     if config.schema:
-        return Tables(PRESETS[config.schema], config.mail_base)
-    return Tables(table_layout(config.table, config.columns, config.where))
-
-
-def ask(
-    connection: Connection, sql: str, args: Values | dict[str, str] | None = ()
-) -> tuple[list[str], Sequence[Values]]:
-    """The names of the columns, in lower case, and the rows. ``args`` None: the statement is sent as it is."""
-    cursor = connection.cursor()
-    cursor.execute(sql, args)
-    return [column[0].lower() for column in cursor.description or ()], cursor.fetchall()
+        return Tables(PRESETS[config.schema], config.mail_base or MAIL_BASE)
+    return Tables(table_layout(config.table, config.columns, config.where), config.mail_base)
 
 
 def _version(text: str) -> str:
@@ -163,6 +181,10 @@ class Tables:
             else _or_bad_row(self._account, found.by_name.get(_name(login), ()), login)
             for login in logins
         ]
+
+    def all(self, connection: Connection, layout: Layout) -> Iterator[Account]:
+        """The accounts of all rows."""
+        return listing.accounts(connection, layout.all(), self._base, layout.fields)
 
     def sample(self, connection: Connection, layout: Layout) -> str | None:
         """The first password that is not empty."""
@@ -234,8 +256,10 @@ class OwnQuery:
     the server refuses it, a batch is a loop. One query at a time costs about five times as much.
     """
 
-    def __init__(self, query: str) -> None:
+    def __init__(self, query: str, list_query: str = "", base: str = "") -> None:
         self._query = query
+        self._list_query = list_query
+        self._base = base
         # the newline: a comment at the end must not swallow the bracket
         bare = query.rstrip("; \t\r\n")
         self._branch = f" AS {NUMBER}, q.* FROM ({bare}\n) q"
@@ -257,6 +281,10 @@ class OwnQuery:
             return [_or_bad_row(self.one, connection, joins, login) for login in logins]
         return [_or_bad_row(self._account, found, login) for found, login in zip(rows, logins, strict=True)]
 
+    def all(self, connection: Connection, joins: bool) -> Iterator[Account]:
+        """The accounts in the rows of ``list_query``."""
+        return listing.accounts(connection, self._list_query, self._base)
+
     def sample(self, connection: Connection, joins: bool) -> str | None:
         """Nothing: the query needs a login."""
         return None
@@ -264,6 +292,8 @@ class OwnQuery:
     def told(self, connection: Connection, joins: bool) -> str:
         """That the query works: it is asked for a user that nobody has."""
         self.one(connection, joins, NOBODY)
+        if self._list_query:
+            listing.check_query(connection, self._list_query)
         return "the query works"
 
     def _joined(self, connection: Connection, logins: Sequence[Login]) -> list[list[Row]] | None:
@@ -286,7 +316,7 @@ class OwnQuery:
     def _account(self, rows: Sequence[Row], login: Login) -> Account | None:
         if len(rows) > 1:
             raise BadRow(f"{len(rows)} rows for one login; the query must return one")
-        return account_of(rows[0], login.name) if rows else None
+        return account_of(rows[0], login.name, self._base) if rows else None
 
 
 def _parameters(login: Login) -> dict[str, str]:

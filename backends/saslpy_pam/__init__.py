@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saslpy.backend import Plugin
+from saslpy.config import check_number
+from saslpy.soundness import MAX_ID
 
 if TYPE_CHECKING:
     from .verifier import PamVerifier
@@ -32,8 +34,12 @@ class Config:
     are one account. A login in any other domain is asked for as it is. ``allow_root``: unless true, a user with uid 0
     is refused, whatever PAM says. Other users are the stack's business (``pam_succeed_if.so uid >= 1000``).
 
-    uid, gid, home and name come from passwd (nsswitch.conf), where the user has an entry. Modules of PAM may do
-    anything, so they run in worker processes that keep the rights that the daemon was started with.
+    uid, gid, home and name come from passwd (nsswitch.conf), where the user has an entry. PAM itself cannot say who exists:
+    whether mail can be delivered to somebody is said by passwd alone, and who is not there (pam_userdb's users, say) does
+    not exist. Listed are those whom ``getent passwd`` shows, which with sssd or winbind may be none of theirs, from
+    ``list_min_uid`` on, but for nobody (65534).
+
+    Modules of PAM may do anything, so they run in worker processes that keep the rights that the daemon was started with.
     """
 
     service: str = "saslpy"
@@ -41,8 +47,10 @@ class Config:
     confdir: Path | None = None
     domains: tuple[str, ...] = ()
     allow_root: bool = False
+    list_min_uid: int = 1000
 
     def __post_init__(self) -> None:
+        check_number("list_min_uid", self.list_min_uid, 0, MAX_ID)
         self._check_service()
         self._check_services()
         for number, domain in enumerate(self.domains):

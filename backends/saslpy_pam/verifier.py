@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pwd
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from saslpy.model import Account, Login, Origin, Reason, Refusal
+from saslpy.backend import Found
+from saslpy.model import NEVER_HERE, Account, Login, Origin, Reason, Refusal
 
 from .checkup import described, refuse_faulty
 from .codes import STACK_SAYS, SUCCESS, PamFailure, refusal
@@ -20,6 +22,10 @@ UNSAFE = frozenset("/:")
 """Signs that no user's name has, and of which modules make paths (pam_faillock, pam_timestamp) or lines."""
 
 
+NOBODY = 65534
+"""The user whom nothing belongs to (Linux's overflowuid)."""
+
+
 class PamVerifier:
     """Asks PAM. Nothing is kept from one login to the next."""
 
@@ -28,6 +34,36 @@ class PamVerifier:
         self._files = config.service_files()
         self._domains = tuple(domain.lower() for domain in config.domains)
         self._libpam = Libpam()
+
+    def find(self, login: Login) -> Found:
+        """What passwd says of a user. Raises ``PamFailure``."""
+        user = self._user(login)
+        if not user or not user.isprintable() or not UNSAFE.isdisjoint(user) or user[0] in "-+":
+            return NEVER_HERE
+        try:
+            entry = pwd.getpwnam(user)
+        except KeyError:
+            _refuse_unreadable()
+            return None
+        account = self._account_of(entry)
+        return replace(account, disabled=True) if self._is_barred(entry) else account
+
+    def accounts(self) -> list[Account]:
+        """Those whom passwd lists, from ``list_min_uid`` on. Raises ``PamFailure``."""
+        entries = pwd.getpwall()
+        if not any(entry.pw_uid == 0 for entry in entries):
+            raise PamFailure("passwd cannot be read: not even uid 0 is found in it")
+        return [
+            self._listed(entry)
+            for entry in {entry.pw_name: entry for entry in reversed(entries)}.values()  # the first of two counts
+            if self._config.list_min_uid <= entry.pw_uid != NOBODY and not self._is_barred(entry)
+        ]
+
+    def _listed(self, entry: pwd.struct_passwd) -> Account:
+        try:
+            return self._account_of(entry)
+        except PamFailure as fault:
+            raise PamFailure(f"{entry.pw_name[:80]!r}: {fault}") from None
 
     def verify(self, login: Login, password: str) -> Account | Refusal:
         """The account, or what PAM has said against it. Raises ``PamFailure`` when it could not say.
@@ -38,7 +74,7 @@ class PamVerifier:
         service = self._service(origin)
         if service is None:
             return Refusal(Reason.SERVICE_DENIED, f"{origin.service[:64]!r} is not among the services", asked=False)
-        user = login.local if login.domain and login.domain in self._domains else login.name
+        user = self._user(login)
         question = self._question(service, user, password, origin)
         if isinstance(question, Refusal):
             return question
@@ -54,6 +90,9 @@ class PamVerifier:
     def probe(self) -> str:
         """The stacks that will be asked. Raises when a service file or a module of it is missing."""
         return "; ".join(described(service, self._config.confdir) for service in self._files.values())
+
+    def _user(self, login: Login) -> str:
+        return login.local if login.domain and login.domain in self._domains else login.name
 
     def _service(self, origin: Origin) -> str | None:
         """The PAM service for a caller's; None for one that is not allowed."""
@@ -86,8 +125,14 @@ class PamVerifier:
         except KeyError:  # a virtual user, such as pam_userdb's
             _refuse_unreadable()
             return Account(name, aliases=self._aliases(name))
-        if entry.pw_uid == 0 and not self._config.allow_root:
+        if self._is_barred(entry):
             return Refusal(Reason.DISABLED, "uid 0, and allow_root is not set")
+        return self._account_of(entry)
+
+    def _is_barred(self, entry: pwd.struct_passwd) -> bool:
+        return entry.pw_uid == 0 and not self._config.allow_root
+
+    def _account_of(self, entry: pwd.struct_passwd) -> Account:
         full_name = _text(entry.pw_gecos, "replace").partition(",")[0].strip()
         return Account(
             _text(entry.pw_name),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saslpy.backend import Plugin
+from saslpy.config import check_number
 
 if TYPE_CHECKING:
     from .store import ShadowStore
@@ -27,21 +28,24 @@ class Config:
     that must be changed (last change 0) and those past their maximum age, whether the days of grace are over or not,
     since nobody can change a password over SMTP or IMAP.
 
+    Who is listed as a user: everybody from ``list_min_uid`` on, but for nobody (65534), with a password or without.
+
     ``domains`` are the domains of the system's users: ``joe@example.org`` is then ``joe``, and both names are one account.
 
     The file is root's: it is read in worker processes that keep the rights that the daemon was started with (root, or the
-    group ``shadow``), and no more of it leaves them than the line of the user who logs in.
+    group ``shadow``), and no password leaves them but that of the user who logs in.
     """
 
     path: Path = Path("/etc/shadow")
     passwd: Path = Path("/etc/passwd")
     min_uid: int = 0
     allow_root: bool = False
+    list_min_uid: int = 1000
     domains: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_uid < 2**32:
-            raise ValueError("min_uid: must be from 0 to 4294967295")
+        check_number("min_uid", self.min_uid, 0, 2**32 - 1)
+        check_number("list_min_uid", self.list_min_uid, 0, 2**32 - 1)
         if self.allow_root and self.min_uid > 0:
             raise ValueError("allow_root: root's uid is below min_uid; set one of them")
         for number, domain in enumerate(self.domains):

@@ -91,6 +91,19 @@ class NamedLines:
             self._index = None  # it was written to just now
         raise UnreadableFile(f"{self._path}: changes while it is read")
 
+    def lines(self) -> dict[bytes, bytes]:
+        """All lines by their names, without ends, as soon as nobody has written to the file for 2 s. Raises OSError."""
+        seen: Signature | None = None
+        for _ in range(TRIES):
+            with self._open() as file:
+                index = self._current(file)
+                if index.settled or index.signature == seen:
+                    return self._all(file, index)
+            seen = index.signature
+            age = self._clock() - seen.mtime_ns
+            time.sleep(max(0, UNSETTLED_NS - max(0, age)) / 1e9)  # not for ever where a clock is wrong
+        raise UnreadableFile(f"{self._path}: is written to all the time")
+
     def index(self) -> Index:
         """The names, and how many lines are none. Raises OSError."""
         with self._open() as file:
@@ -100,6 +113,13 @@ class NamedLines:
         """All lines, the newest first. Raises OSError."""
         with self._open() as file:
             return reversed([line for _, line in _lines(file)])
+
+    def _all(self, file: BinaryIO, index: Index) -> dict[bytes, bytes]:
+        file.seek(0)
+        found = dict(_lines(file))
+        if Signature.of(file) != index.signature:
+            raise UnreadableFile(f"{self._path}: changes while it is read")
+        return {name: found[place].removesuffix(b"\n") for name, place in index.places.items()}
 
     @contextmanager
     def _open(self) -> Iterator[BinaryIO]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from saslpy.backend import Found
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from . import Config
 
 DAY = 86400
+
+NOBODY = 65534
+"""The user whom nothing belongs to (Linux's overflowuid)."""
 
 
 class ShadowStore:
@@ -52,7 +56,21 @@ class ShadowStore:
         line, person = self._shadow.line(key), self._person(key)
         if line is None or person is None or not self._admits(person.uid):
             return None
-        return self._account(name, _read_shadow(line, self._config.path), person)
+        return self._account(name, self._read_shadow(line), person)
+
+    def accounts(self) -> Iterator[Account]:
+        """Everybody in both files who is no part of the system itself, without secrets. Raises as ``lookup``.
+
+        Files that somebody has written to a moment ago are waited for: half of one would be half of the users.
+        """
+        shadow = self._shadow.lines()
+        for key, line in self._passwd.lines().items():
+            entry = shadow.get(key)
+            person = self._read_passwd(line, key)
+            if entry is None or person.uid < self._config.list_min_uid or person.uid == NOBODY:
+                continue
+            if self._admits(person.uid):
+                yield replace(self._account(_name(key), self._read_shadow(entry, key), person), secrets=())
 
     def sample(self) -> str | None:
         """A secret of the newest user's kind, changed so that it is nobody's: no hash leaves here unasked."""
@@ -81,12 +99,19 @@ class ShadowStore:
 
     def _person(self, key: bytes) -> PasswdEntry | None:
         line = self._passwd.line(key)
-        if line is None:
-            return None
+        return None if line is None else self._read_passwd(line)
+
+    def _read_passwd(self, line: bytes, key: bytes | None = None) -> PasswdEntry:
         try:
             return passwd_entry(line)
         except MalformedLine as fault:
-            raise MalformedLine(f"{self._config.passwd}: this user's line: {fault}") from None
+            raise _about(key, self._config.passwd, fault) from None
+
+    def _read_shadow(self, line: bytes, key: bytes | None = None) -> ShadowEntry:
+        try:
+            return shadow_entry(line)
+        except MalformedLine as fault:
+            raise _about(key, self._config.path, fault) from None
 
     def _admits(self, uid: int) -> bool:
         """Others do not exist here: their passwords are nobody's business, and the next backend may know the name."""
@@ -105,8 +130,14 @@ class ShadowStore:
         )
 
 
-def _read_shadow(line: bytes, path: object) -> ShadowEntry:
+def _about(key: bytes | None, path: object, fault: MalformedLine) -> MalformedLine:
+    """The fault with its place; the name too, where it is not that of the login that is asked for."""
+    whose = "this user's line" if key is None else f"the line of {key[:80].decode('utf-8', 'replace')!r}"
+    return MalformedLine(f"{path}: {whose}: {fault}")
+
+
+def _name(key: bytes) -> str:
     try:
-        return shadow_entry(line)
-    except MalformedLine as fault:
-        raise MalformedLine(f"{path}: this user's line: {fault}") from None
+        return key.decode()
+    except UnicodeDecodeError:
+        raise MalformedLine(f"the name {key[:80]!r} is not UTF-8") from None

@@ -13,7 +13,7 @@ from typing import Any
 
 from saslpy.backend import BadRecord, NoSuchUser, UserExists
 from saslpy.model import Account, Login
-from saslpy.texts import listed, pairs
+from saslpy.texts import listed, pairs, quota
 
 from .connections import Connections
 from .schema import version_of
@@ -167,7 +167,7 @@ def _put_secrets(connection: sqlite3.Connection, user: int | None, secrets: Sequ
 
 def _account(user: list[Any]) -> Account:
     """From the values of ``_USER``."""
-    login, uid, gid, home, maildir, quota, name, options, allow_nets, disabled, expires, secrets, aliases = user
+    login, uid, gid, home, maildir, room, name, options, allow_nets, disabled, expires, secrets, aliases = user
     return Account(
         login=login,
         secrets=tuple(secrets),
@@ -175,7 +175,7 @@ def _account(user: list[Any]) -> Account:
         gid=gid,
         home=home,
         maildir=maildir,
-        quota=quota,
+        quota=quota(room) if room else None,
         name=name,
         options=pairs(options),
         aliases=tuple(aliases),

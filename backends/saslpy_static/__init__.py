@@ -15,12 +15,11 @@ from saslpy.backend import Plugin
 from saslpy.config import check_number
 from saslpy.model import Account, Login
 from saslpy.names import MalformedName, NamePolicy
+from saslpy.soundness import MAX_ID
+from saslpy.texts import quota
 
 if TYPE_CHECKING:
     from saslpy.settings import BackendOptions
-
-MAX_ID = 0xFFFF_FFFE
-"""The highest number of a system user or group."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +94,7 @@ def _account(login: str, value: str | dict[str, object]) -> Account:
         gid=user.gid,
         home=user.home,
         maildir=user.maildir,
-        quota=user.quota,
+        quota=quota(user.quota or ""),
         name=user.name,
         options=user.options,
         disabled=user.disabled,

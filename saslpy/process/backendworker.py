@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 import socket
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -29,11 +30,11 @@ def serve(settings: BackendSettings, channel: socket.socket) -> None:
             channel.send(wire.encode(abilities(backend)))
             ours = os.getpid()
             while packet := channel.recv(wire.MAX_PACKET):
-                answer = _answer(backend, questions.read_question(packet))
-                if os.getpid() != ours:
-                    # the backend (a PAM module, say) has forked, and come back here as its own child
-                    os._exit(1)
-                channel.send(answer)
+                for answer in _answers(backend, questions.read_question(packet)):
+                    if os.getpid() != ours:
+                        # the backend (a PAM module, say) has forked, and come back here as its own child
+                        os._exit(1)
+                    channel.send(answer)
     except (BrokenPipeError, ConnectionResetError):
         return  # the auth process has given up on us
     except (Exception, SystemExit) as error:
@@ -50,24 +51,30 @@ def abilities(backend: Any) -> list[str]:
     return ["can", *found]
 
 
-def _answer(backend: Any, asked: Question) -> bytes:
+def _answers(backend: Any, asked: Question) -> Iterator[bytes]:
+    """One packet; for a listing as many as it needs, each made when the one before it has gone."""
     try:
-        return questions.answer(asked.number, _call(backend, asked))
+        if asked.method == "accounts":
+            yield from questions.pages(asked.number, backend.accounts())
+        else:
+            yield questions.answer(asked.number, _call(backend, asked))
     except (Exception, SystemExit) as error:
         password = asked.password.decode("utf-8", "surrogateescape")
         told = describe(error, (password, *asked.old, *asked.secrets))
-        return questions.raised(asked.number, told, isinstance(error, BadRecord))
+        yield questions.raised(asked.number, told, isinstance(error, BadRecord))
 
 
 def _call(backend: Any, asked: Question) -> Any:
     login = asked.login
     if asked.method in ("sample", "probe"):
         return getattr(backend, asked.method)()
+    if asked.method == "may_send":
+        return backend.may_send(asked.account, asked.address)
     if login is None:
         raise TypeError(f"{asked.method} needs a login")
     match asked.method:
-        case "lookup":
-            return backend.lookup(login)
+        case "lookup" | "find":
+            return getattr(backend, asked.method)(login)
         case "verify":
             return backend.verify(login, asked.password.decode("utf-8", "surrogateescape"))
         case "set_secrets":

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
-from ..model import Account, Login, Origin, Refusal
+from ..model import Account, Login, Refusal
 from ..soundness import fault_in, fault_in_refusal
 from . import wire
 
-Method = Literal["lookup", "verify", "sample", "probe", "set_secrets", "replace_secrets"]
-METHODS: tuple[Method, ...] = ("lookup", "verify", "sample", "probe", "set_secrets", "replace_secrets")
+Method = Literal[
+    "lookup", "verify", "find", "accounts", "may_send", "sample", "probe", "set_secrets", "replace_secrets"
+]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+PAGE = wire.MAX_PACKET - 1024
+"""Bytes of accounts in one answer; the rest is for what stands around them."""
 
 
 class Question(msgspec.Struct, array_like=True):
-    """One call. ``number`` comes back with the answer. ``password`` is the bytes that the client sent."""
+    """One call. ``number`` comes back with the answer. ``password`` is the bytes that the client sent.
+
+    ``account`` and ``address`` are for ``may_send``.
+    """
 
     number: int
     method: Method
@@ -25,6 +33,8 @@ class Question(msgspec.Struct, array_like=True):
     password: bytes = b""
     secrets: tuple[str, ...] = ()
     old: tuple[str, ...] = ()
+    account: Account | None = None
+    address: str = ""
 
     def __repr__(self) -> str:
         return f"Question({self.method!r})"
@@ -33,7 +43,8 @@ class Question(msgspec.Struct, array_like=True):
 class Answer(msgspec.Struct, array_like=True):
     """What came of it: an account, a refusal, a text, a yes, or nothing of these; or what was raised, in words.
 
-    ``bad_record``: what was raised is about the login alone (``backend.BadRecord``).
+    ``bad_record``: what was raised is about the login alone (``backend.BadRecord``). The answer to ``accounts`` is several
+    of these packets with one number: ``page`` has some of the accounts, and ``more`` says that there is another one.
     """
 
     number: int
@@ -43,6 +54,8 @@ class Answer(msgspec.Struct, array_like=True):
     raised: str | None = None
     yes: bool = False
     bad_record: bool = False
+    page: tuple[Account, ...] = ()
+    more: bool = False
 
     def __repr__(self) -> str:
         return "Answer(…)"
@@ -77,8 +90,15 @@ def _printable(login: Login | None) -> Login | None:
     if login is None or login.origin is None:
         return login
     origin = login.origin
-    texts = {name: _text(getattr(origin, name)) for name in ("protocol", "service", "mechanism", "client")}
-    return replace(login, given=_text(login.given), origin=Origin(**texts, caller=origin.caller))
+    cleaned = replace(
+        origin,
+        protocol=_text(origin.protocol),
+        service=_text(origin.service),
+        mechanism=_text(origin.mechanism),
+        client=_text(origin.client),
+        certificate=_text(origin.certificate),
+    )
+    return replace(login, given=_text(login.given), origin=cleaned)
 
 
 def _text(value: str) -> str:
@@ -103,6 +123,48 @@ def answer(number: int, value: Any) -> bytes:
         case str():
             return msgspec.msgpack.encode(Answer(number, text=value))
     raise TypeError(f"the backend answered {type(value).__name__}")
+
+
+def may_send(number: int, account: Account, address: str) -> bytes:
+    """A packet that asks whether an account, without its secrets, may send as an address."""
+    asked = Question(number, "may_send", account=replace(account, secrets=()), address=_text(address))
+    return msgspec.msgpack.encode(asked)
+
+
+def pages(number: int, accounts: Iterable[Account]) -> Iterator[bytes]:
+    """Packets with all accounts, without their secrets: a listing is no reason for these to leave the worker.
+
+    Raises ``TypeError`` for what is no sound account.
+    """
+    page: list[msgspec.Raw] = []
+    size = 0
+    for account in accounts:
+        packed = _packed(account)
+        if size + len(packed) > PAGE:
+            yield _page(number, page, more=True)
+            page, size = [], 0
+        page.append(msgspec.Raw(packed))
+        size += len(packed)
+    yield _page(number, page, more=False)
+
+
+def _packed(account: object) -> bytes:
+    if not isinstance(account, Account):
+        raise TypeError(f"the backend lists {type(account).__name__}, not Account")
+    told = f"the backend lists an account {str(account.login)[:80]!r}"
+    if (fault := fault_in(account)) is not None:
+        raise TypeError(f"{told} whose {fault}")
+    try:
+        packed = msgspec.msgpack.encode(replace(account, secrets=()))
+    except UnicodeEncodeError:
+        raise TypeError(f"{told} with what is no text") from None
+    if len(packed) > PAGE:
+        raise TypeError(f"{told} of over {PAGE} bytes")
+    return packed
+
+
+def _page(number: int, page: list[msgspec.Raw], more: bool) -> bytes:
+    return msgspec.msgpack.encode(Answer(number, page=tuple(page), more=more))  # type: ignore[arg-type]
 
 
 def raised(number: int, text: str, bad_record: bool = False) -> bytes:

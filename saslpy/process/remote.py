@@ -10,6 +10,7 @@ import trio
 
 from ..backend import Found
 from ..guard import BackendFailed
+from ..listing import MOST
 from ..model import Account, Login, Reason, Refusal
 from ..opening import OPENING
 from . import questions
@@ -62,6 +63,9 @@ class Remote:
         own: dict[str, Any] = {
             "lookup": self._lookup,
             "verify": self._verify,
+            "find": self._find,
+            "accounts": self._accounts,
+            "may_send": self._may_send,
             "sample": self._sample,
             "probe": self._probe,
             "set_secrets": self._set_secrets,
@@ -98,6 +102,32 @@ class Remote:
             raise BackendFailed(Reason.BACKEND_FAILED, "the backend answered None, not Account or Refusal")
         return found
 
+    async def _find(self, login: Login) -> Found:
+        answer = await self._ask("find", login)
+        return answer.account or answer.refusal
+
+    async def _may_send(self, account: Account, address: str) -> bool:
+        return (await self._answered(lambda number: questions.may_send(number, account, address))).yes
+
+    async def _accounts(self) -> Sequence[Account]:
+        """All of them, from a worker that is started for this and ends with it: the others are there for the logins."""
+        worker, _ = await self._begin()
+        number = self._next()
+        try:
+            accounts = await _listed(worker.link, number, questions.question(number, "accounts"))
+        except WorkerEnded as ended:
+            _end(worker.link, ended)
+            raise BackendFailed(Reason.BACKEND_FAILED, f"its worker process ended: {ended}") from None
+        except BackendFailed:
+            worker.link.close()
+            raise
+        except BaseException:  # cancelled
+            worker.link.end("did not list its users in time")
+            worker.link.close()
+            raise
+        worker.link.close()
+        return accounts
+
     async def _sample(self) -> str | None:
         return (await self._ask("sample")).text
 
@@ -118,10 +148,17 @@ class Remote:
         secrets: tuple[str, ...] = (),
         old: tuple[str, ...] = (),
     ) -> Answer:
-        """One question to an idle worker, or to a new one. The caller's deadline ends the worker that is at it."""
+        return await self._answered(lambda number: questions.question(number, method, login, password, secrets, old))
+
+    def _next(self) -> int:
+        """The number of a question: no two have the same."""
         self._asked += 1
-        number = self._asked
-        packet = questions.question(number, method, login, password, secrets, old)
+        return self._asked
+
+    async def _answered(self, packet_of: Callable[[int], bytes]) -> Answer:
+        """One question to an idle worker, or to a new one. The caller's deadline ends the worker that is at it."""
+        number = self._next()
+        packet = packet_of(number)
         async with self._limiter:
             worker = self._take() or (await self._begin())[0]
             answer = await self._exchange(worker, number, packet)
@@ -162,6 +199,27 @@ class Remote:
         else:
             self._idle.append(worker)
         return answer
+
+
+async def _listed(link: Link, number: int, packet: bytes) -> list[Account]:
+    """The accounts in all pages of an answer. Raises ``BackendFailed`` where it says why not, and ``WorkerEnded``."""
+    if not link.send(packet):
+        raise OddAnswer("it does not read")
+    accounts: list[Account] = []
+    more = True
+    while more:
+        answer: Answer = await link.receive(questions.read_answer)
+        if answer.number != number:
+            raise OddAnswer("it answers another question")
+        if answer.raised is not None:
+            raise BackendFailed(Reason.BACKEND_FAILED, answer.raised)
+        more = answer.more
+        if more and not answer.page:
+            raise OddAnswer("it sends an empty page")
+        accounts += answer.page
+        if len(accounts) > MOST:
+            raise OddAnswer(f"it lists more than {MOST} accounts")
+    return accounts
 
 
 def _end(link: Link, ended: WorkerEnded) -> None:

@@ -19,6 +19,7 @@ from saslpy_mysql.rows import BadRow, account_of, same_as
 from saslpy_mysql.servers import Server, server_of
 
 QUERY = "SELECT password FROM users WHERE username = %(login)s"
+SENDER_QUERY = "SELECT 1 FROM aliases WHERE address = %(address)s AND username = %(login)s"
 
 
 def config(**changes: Any) -> Config:
@@ -118,6 +119,18 @@ def test_how_a_server_is_shown() -> None:
             {"schema": "", "table": "t", "columns": {"username": "u", "password": "p"}, "where": "d = %(domain)s"},
             "where: takes no parameters",
         ),
+        ({"list_query": "SELECT username FROM users"}, "list_query: goes with query; of schema all rows are listed"),
+        ({"schema": "", "query": QUERY, "list_query": QUERY}, "list_query: takes no parameters"),
+        ({"schema": "", "query": QUERY, "list_query": "DELETE FROM users"}, "list_query: must be a SELECT"),
+        ({"schema": "", "query": QUERY, "list_query": "SELECT 1; SELECT 2"}, "list_query: must be one statement"),
+        ({"schema": "extmail", "aliases": True}, "aliases: goes with schema = .postfixadmin"),
+        ({"aliases": True, "sender_query": SENDER_QUERY}, "sender_query: either this or aliases"),
+        ({"sender_query": QUERY}, r"sender_query: %\(address\)s is missing"),
+        ({"sender_query": "SELECT 1 FROM a WHERE b = %(address)s"}, "sender_query: uses none of"),
+        ({"sender_query": SENDER_QUERY.replace("= %", "LIKE %", 1)}, r"sender_query: LIKE takes %\(address\)s"),
+        ({"sender_query": SENDER_QUERY.replace("login", "given")}, r"sender_query: unknown parameter %\(given\)s"),
+        ({"sender_query": SENDER_QUERY.replace("%(login)s", "'%(login)s'")}, "sender_query: .* stands in quotes"),
+        ({"sender_query": f"{SENDER_QUERY}; DROP TABLE a"}, "sender_query: must be one statement"),
     ],
 )
 def test_faults(changes: dict[str, Any], message: str) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from saslpy import passwords
-from saslpy.testing import OutageContract, StoreContract
+from saslpy.testing import IsolatedContract, OutageContract, StoreContract
 
+from ..real.shadow import settle
 from ..real.system import SystemUsers
 
 
@@ -27,6 +28,7 @@ class TestFiles(StoreContract, OutageContract):
                 passwd += f"{name}:x:{uid}:100::/home/{name}:/usr/sbin/nologin\n"
             (folder / "shadow").write_text(shadow)
             (folder / "passwd").write_text(passwd)
+            settle(folder)  # a listing waits for files that are just being written
         return {"type": "shadow", "path": "shadow", "passwd": "passwd", "domains": ["example.org"]}
 
     moved = "shadow"
@@ -56,7 +58,7 @@ class TestEmptied(TestFiles):
 
 
 @pytest.mark.real
-class TestSystem(StoreContract):
+class TestSystem(StoreContract, IsolatedContract):
     right = {
         SystemUsers.name("one"): "s3cret one",
         SystemUsers.name("two"): "pässwörd",

@@ -106,3 +106,15 @@ def test_tls(controller: Samba, opened: Open) -> None:
         backend = opened(url, starttls=starttls, ca_file=controller.ca, user_dn=f"{{local}}@{REALM}", domains=DOMAINS)
         with pytest.raises(NoAnswer, match="certificate is not trusted"):
             backend.verify(Login.of("joe"), PASSWORD)
+
+
+def test_all_users(controller: Samba, opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In pages; the referrals to zones of the DNS, which a search of the domain's root brings, are no users."""
+    monkeypatch.setattr("saslpy_ldap.messages.PAGE_SIZE", 2)
+    backend = opened(controller.url, **SEARCH, list_filter="(&(objectClass=user)(mail=*))")
+    expected = {f"{name}@example.org" for name in ("joe", "disabled", "expired", "must", "locked", "josé")}
+    assert {account.login for account in backend.accounts()} == expected
+    assert backend.find(Login.of("joe")).login == "joe@example.org"
+    assert backend.find(Login.of("tom")) is None
+    backend = opened(controller.url, **SEARCH | {"login_attribute": "", "domains": ("example.org",)})
+    assert "joe@example.org" in {account.login for account in backend.accounts()}

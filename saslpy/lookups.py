@@ -102,6 +102,9 @@ async def may_send(links: Sequence[Link], login: Login, address: str, until: flo
 async def accounts(links: Iterable[Link], until: float = inf) -> list[Account]:
     """All users, by name, each as the first backend has him. Raises ``BackendFailed`` when a part cannot be had."""
     found: dict[str, Account] = {}
+    links = tuple(links)
+    if not any(link.backend.can_list for link in links):
+        raise BackendFailed(Reason.BACKEND_FAILED, "no backend can list its users")
     for link in links:
         if not link.backend.can_list:
             if link.backend.has_verify or link.backend.has_secrets:

@@ -8,6 +8,7 @@ import pytest
 
 from saslpy import Account, Login, lookups
 from saslpy.exchange import Candidate
+from saslpy.guard import BackendFailed
 from saslpy.model import Defer, Reason, Reject
 
 
@@ -18,6 +19,7 @@ class Backend:
         self.users = users
         self.can_find = users is not None
         self.has_verify = verifies
+        self.can_list = False
 
     async def find(self, login: Login, until: float) -> Account | None:
         return Account(login.name) if self.users and login.name in self.users else None
@@ -52,3 +54,9 @@ async def test_who_exists(backends: tuple[Backend, ...], kind: type) -> None:
     assert isinstance(found, kind)
     if isinstance(found, Reject):
         assert found.reason is Reason.UNKNOWN_USER
+
+
+async def test_a_list_of_nobody_who_can_tell_is_no_empty_list() -> None:
+    links: Any = [Link(TOKENS)]
+    with pytest.raises(BackendFailed, match="no backend can list"):
+        await lookups.accounts(links)

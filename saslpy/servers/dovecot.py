@@ -194,19 +194,29 @@ class DovecotServer:
     def _tell(self, connection: DovecotConnection, begin: Begin, done: Done, user: str) -> None:
         side, verdict = connection.side, done.verdict
         if isinstance(verdict, Accept):
-            self._accept(connection, begin, verdict, done.final)
+            self._accept(connection, begin, verdict, done.final, user)
         elif isinstance(verdict, Reject):
             reason = "" if side.minor else REFUSED
             connection.write(side.fail(begin.id, user, CODES.get(verdict.reason, ""), reason))
         else:
             self._later(connection, begin.id, user)
 
-    def _accept(self, connection: DovecotConnection, begin: Begin, verdict: Accept, final: bytes | None) -> None:
+    def _accept(
+        self, connection: DovecotConnection, begin: Begin, verdict: Accept, final: bytes | None, user: str
+    ) -> None:
         side, account, master = connection.side, verdict.account, verdict.master
         if begin.login_follows:
             connection.handed = True
+            own = not master and begin.mechanism != "ANONYMOUS"  # else the name that was given is another's
             self._site.handed.remember(
-                side.cpid, begin.id, connection.cookie, account, begin.mechanism, master, begin.service
+                side.cpid,
+                begin.id,
+                connection.cookie,
+                account,
+                begin.mechanism,
+                master,
+                begin.service,
+                user if own else "",
             )
         more = [pair(b"original_user", master), pair(b"auth_user", master)] if master else []
         if begin.mechanism == "ANONYMOUS":

@@ -1,4 +1,4 @@
-"""What is no request of any protocol: counted, and told at most once a second."""
+"""What is no request of any protocol, or not this caller's to make: counted, and told at most once a second."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ EVERY = 1.0
 
 
 class Garbage:
-    """Counts the faulty requests of a listener."""
+    """Counts the faulty requests of a listener. ``event`` is what they are called in the log."""
 
-    def __init__(self, log: Log, protocol: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        log: Log,
+        protocol: str,
+        clock: Callable[[], float] = time.monotonic,
+        event: str = "protocol-error",
+    ) -> None:
         self._log = log
         self._protocol = protocol
         self._clock = clock
+        self._event = event
         self._told = -EVERY
         self.count = 0
 
@@ -27,4 +34,4 @@ class Garbage:
         now = self._clock()
         if now - self._told >= EVERY:
             self._told = now
-            self._log.warning("protocol-error", protocol=self._protocol, detail=detail, count=self.count)
+            self._log.warning(self._event, protocol=self._protocol, detail=detail, count=self.count)

@@ -26,7 +26,7 @@ MOST = 16_384
 class HandedLogin:
     """An accepted login. ``master`` is who proved to be somebody, where that is another than the account; else empty.
 
-    ``service`` is what was logged in to ("imap").
+    ``service`` is what was logged in to ("imap"). ``given`` is the name that the client gave, where it was the account's.
     """
 
     account: Account
@@ -34,6 +34,7 @@ class HandedLogin:
     master: str
     until: float
     service: str = ""
+    given: str = ""
 
 
 Key = tuple[int, int, str]
@@ -61,12 +62,13 @@ class Handed:
         mechanism: str,
         master: str = "",
         service: str = "",
+        given: str = "",
     ) -> None:
         """Keep a login. ``cookie`` is 32 hex digits, as its connection was told."""
         key = (cpid, auth_id, cookie)
         self._logins.pop(key, None)  # a new one is the last in order
         self._drop_old()
-        self._logins[key] = HandedLogin(account, mechanism, master, self._clock() + self._ttl, service)
+        self._logins[key] = HandedLogin(account, mechanism, master, self._clock() + self._ttl, service, given)
 
     def take(self, cpid: int, auth_id: int, cookie: str) -> HandedLogin | None:
         """The login, once; None where there is none, or it is too late."""

@@ -145,7 +145,7 @@ def test_a_connection_goes_on_after_everything(postfix: Postfix) -> None:
         client.mail("joe@example.org")
         assert client.rcpt("ann@example.net")[0] == 250
         client.rset()
-    assert re.search(rf"sasl_method=PLAIN, sasl_username={re.escape(LOGIN)}", postfix.log())
+    postfix.wait_log(rf"sasl_method=PLAIN, sasl_username={re.escape(LOGIN)}")
 
 
 def test_after_a_restart_the_next_login_works(postfix: Postfix, saslpy: Saslpy) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -64,13 +66,24 @@ class Postfix:
     """``with Postfix(folder, mux) as postfix:``; submission with AUTH on ``127.0.0.1:postfix.port``. Needs root.
 
     It asks through Cyrus SASL, as ``smtpd_conf`` says, unless ``settings``, further lines of main.cf, say otherwise.
+    ``services`` are further lines of master.cf; ``within`` is what starts it elsewhere, in a mount namespace, say.
     """
 
-    def __init__(self, folder: Path, mux: Path, settings: str = "", smtpd_conf: str = SMTPD_CONF) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        mux: Path,
+        settings: str = "",
+        smtpd_conf: str = SMTPD_CONF,
+        services: str = "",
+        within: Sequence[str] = (),
+    ) -> None:
         self.folder = folder / "postfix"
         self.port = free_port()
         self._settings = settings
         self._smtpd_conf = smtpd_conf.format(mux=mux)
+        self._services = services
+        self._within = within
         self._master: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -78,7 +91,7 @@ class Postfix:
         need("postfix", package="postfix")
         self._lay_out()
         self._master = subprocess.Popen(
-            [DAEMONS / "master", "-c", self.folder, "-d"],
+            [*self._within, DAEMONS / "master", "-c", self.folder, "-d"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -103,12 +116,19 @@ class Postfix:
         file = self.folder / "log"
         return file.read_text(errors="replace") if file.exists() else ""
 
+    def wait_log(self, pattern: str, seconds: float = 10.0) -> None:
+        """Until it has logged this: its postlogd is another process."""
+        until = time.monotonic() + seconds
+        while not re.search(pattern, self.log()):
+            assert time.monotonic() < until, self.log()
+            time.sleep(0.02)
+
     def _lay_out(self) -> None:
         for name in ("queue", "data", "sasl"):
             (self.folder / name).mkdir(parents=True)
         self.folder.chmod(0o755)
         (self.folder / "main.cf").write_text(MAIN.format(folder=self.folder, settings=self._settings))
-        (self.folder / "master.cf").write_text(MASTER.format(port=f"127.0.0.1:{self.port}"))
+        (self.folder / "master.cf").write_text(MASTER.format(port=f"127.0.0.1:{self.port}") + self._services)
         (self.folder / "sasl" / "smtpd.conf").write_text(self._smtpd_conf)
         owner, drop = pwd.getpwnam("postfix"), grp.getgrnam("postdrop")
         queue = self.folder / "queue"

@@ -8,9 +8,10 @@ STAMP  := $(VENV)/.installed
 # the real servers and clients that the tests talk to, and what reads the manual pages
 DEBIAN := mariadb-server sasl2-bin libsasl2-modules postfix swaks fail2ban dovecot-core courier-authlib slapd ldap-utils \
           python3-ldap db-util man-db mandoc zsh systemd gsasl jose \
-          dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-auth-lua
+          dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-auth-lua nginx libnginx-mod-mail ucspi-tcp curl \
+          courier-authdaemon courier-authlib-userdb courier-base maildrop
 # the same, for what cannot be installed beside the others
-UNPACKED := exim4-daemon-heavy
+UNPACKED := exim4-daemon-heavy courier-imap courier-pop
 
 .PHONY: help run test check format fuzz bench install packages unpacked clean
 

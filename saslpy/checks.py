@@ -79,6 +79,11 @@ def _open_to_others(settings: Settings) -> Iterator[Told]:
             file = getattr(backend.config, key, None)
             if isinstance(file, Path):
                 files.append((f"backend.{backend.name}.{key}", file))
+    for number, listen in enumerate(settings.listen):
+        for key in ("secret_file", "upstream_password_file"):
+            file = getattr(listen, key, None)
+            if isinstance(file, Path):
+                files.append((f"listen[{number}].{key}", file))
     for what, file in files:
         try:
             mode = file.stat().st_mode

@@ -13,7 +13,7 @@ from . import assemble
 from .config import ConfigError
 from .observe.log import Bridge, Log
 from .plugins import PluginError
-from .preload import preload
+from .preload import preload, preload_servers
 from .privileges import Identity, PrivilegeError, identity, no_core_dumps, raise_file_limit
 from .process import auth
 from .process.handover import packed
@@ -118,6 +118,7 @@ class Site:
     def _prepare(self, settings: Settings) -> Opened:
         """Open what this configuration has more than the one before. When anything fails, nothing has changed."""
         preload(settings.used_backends)
+        preload_servers(settings.listen)
         opened: Opened = {}
         with ExitStack() as undo:
             undo.callback(_close, opened)

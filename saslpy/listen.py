@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from .config import check_number
 from .servers.sockets import MAX_PATH, PassedPlace, Place, TcpPlace, UnixPlace
@@ -36,6 +37,9 @@ class Listen:
     group: str | None = None
     read_timeout: float = 10.0
     max_connections: int = 4096
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Modules that only such a socket needs: ``preload`` loads them where there is one."""
 
     def __post_init__(self) -> None:
         if sum(where is not None for where in (self.path, self.address, self.systemd)) != 1:

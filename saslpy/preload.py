@@ -16,6 +16,7 @@ from collections.abc import Iterable
 
 from . import assemble, passwords  # noqa: F401 (assemble loads the servers and trio)
 from .backend import Plugin
+from .listen import Listen
 from .plugins import PluginError
 from .settings import BackendSettings
 from .texts import describe
@@ -29,6 +30,13 @@ def preload(backends: Iterable[BackendSettings]) -> None:
         except (Exception, SystemExit) as error:  # a module of somebody else may fail in any way
             raise PluginError(f"backend.{backend.name}: cannot be loaded: {describe(error)}") from error
     passwords.warm_up()
+
+
+def preload_servers(listeners: Iterable[Listen]) -> None:
+    """The modules that only some sockets need."""
+    for listen in listeners:
+        for module in listen.needs:
+            importlib.import_module(module)
 
 
 def load_plugin(plugin: Plugin) -> None:

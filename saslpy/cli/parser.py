@@ -107,7 +107,11 @@ def _test(commands: Commands[argparse.ArgumentParser]) -> None:
     command.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     command.add_argument("--service", default="smtp", help="the service that asks [smtp]")
     command.add_argument("--realm", default="", help="a realm, given apart from the login")
-    command.add_argument("--mechanism", choices=[name for name in MECHANISMS if not name.endswith("-PLUS")], help="what the mail client uses [PLAIN]")
+    command.add_argument(
+        "--mechanism",
+        choices=[name for name in MECHANISMS if not name.endswith("-PLUS")],
+        help="what the mail client uses [PLAIN]",
+    )
     command.add_argument("--client-ip", default="", metavar="IP", help="the mail client's address")
     command.add_argument("--via", metavar="SOCKET", help="ask a running daemon at this socket (path or host:port)")
     command.add_argument(

@@ -49,10 +49,12 @@ class HttpListen(Listen):
     ``saslpy-checkpassword``.
 
     ``secret_file`` holds what must stand in the field ``secret_header`` of each request. ``mechanisms``: empty for those
-    of ``[auth]`` that can be served here, without EXTERNAL. ``upstreams`` and ``auth_wait`` (seconds until a user hears
-    that he may not) are for nginx; ``upstream_password_file`` holds a password that the servers behind it take for every
-    user, which CRAM-MD5 and EXTERNAL need there. ``read_timeout`` (seconds) is for a whole request, ``idle_timeout`` for
-    the next one.
+    of ``[auth]`` that can be served here, without EXTERNAL. ``read_timeout`` (seconds) is for a whole request,
+    ``idle_timeout`` for the next one.
+
+    For nginx are ``upstreams``, ``auth_wait`` (seconds until a user hears that he may not), ``auth_attempts``, after which
+    it ends a connection, and ``upstream_password_file``: a password that the servers behind it take for every user, which
+    CRAM-MD5 and EXTERNAL need there.
     """
 
     protocol: Literal["http"]
@@ -62,6 +64,7 @@ class HttpListen(Listen):
     upstreams: Upstreams | None = None
     upstream_password_file: Path | None = None
     auth_wait: int = 3
+    auth_attempts: int = 10
     idle_timeout: float = 60.0
     secret: str = field(default="", init=False, repr=False)
     upstream_password: str = field(default="", init=False, repr=False)
@@ -72,6 +75,7 @@ class HttpListen(Listen):
         # not super(): a dataclass with slots is made anew, and the class that super() knows is the first one
         Listen.__post_init__(self)
         check_number("auth_wait", self.auth_wait, 1, 60)
+        check_number("auth_attempts", self.auth_attempts, 1, 20)
         check_number("idle_timeout", self.idle_timeout, 0.001, 86_400)
         check_mechanisms(self.mechanisms)
         for number, name in enumerate(self.mechanisms):

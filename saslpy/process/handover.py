@@ -6,6 +6,7 @@ import os
 import pickle
 import socket
 
+from ..preload import preload_servers
 from ..servers.sockets import Place
 from ..settings import Settings
 from .control import Message
@@ -30,7 +31,7 @@ def packed(settings: Settings, places: list[Place]) -> int:
 def unpacked(message: Message) -> tuple[Settings, dict[Place, socket.socket]]:
     """What ``packed`` made, with the sockets. It comes from the supervisor, which is trusted with everything.
 
-    It may load a plug-in's module, and so take its time. Raises ``NotHandedOver``, and whatever loading raises; then
+    It may load modules, and so take its time. Raises ``NotHandedOver``, and whatever loading raises; then
     everything that came is closed.
     """
     try:
@@ -50,6 +51,7 @@ def _read(message: Message) -> tuple[Settings, list[Place]]:
     with open(file, "rb", closefd=False) as stream:
         stream.seek(0)
         settings, places = pickle.load(stream)  # noqa: S301
+    preload_servers(settings.listen)
     if len(places) != len(sockets):
         raise NotHandedOver(f"{len(places)} sockets were to come, and {len(sockets)} came")
     return settings, places

@@ -39,7 +39,7 @@ run: install
 	@sh contrib/dev/demo.sh '$(BIN)'
 
 test: install packages unpacked
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses=4 --dist loadfile
 
 check: install
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ from typing import Self
 
 from . import need
 from .postfix import free_port
+from .system import need_namespaces
 
 PACKAGE = "exim4-daemon-heavy"
 UNPACKED = Path(sys.prefix, "debian", PACKAGE, "usr/sbin/exim4")
@@ -68,7 +69,7 @@ class Exim:
     def __enter__(self) -> Self:
         """Lay it out, start it, wait for its greeting."""
         program = UNPACKED if UNPACKED.exists() else Path(need("exim4", package=PACKAGE))
-        _need_namespaces()
+        need_namespaces()
         self._lay_out(program)
         with (self.folder / "stderr").open("wb") as errors:
             self._daemon = subprocess.Popen(
@@ -131,12 +132,3 @@ def _owner() -> pwd.struct_passwd:
         return pwd.getpwnam(USER)
     except KeyError:
         return pwd.getpwnam("mail")
-
-
-def _need_namespaces() -> None:
-    """Without a right to mount namespaces the test is skipped; in CI that is a failure."""
-    import pytest
-
-    tried = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
-    if tried.returncode:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(tried.stderr.decode(errors="replace"))

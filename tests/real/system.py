@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pwd
 import re
@@ -22,6 +23,20 @@ def need_root() -> None:
 
     if os.geteuid() != 0:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("needs root")
+
+
+def need_namespaces() -> None:
+    """Without a right to mount namespaces the test is skipped; in CI that is a failure."""
+    import pytest
+
+    if fault := _no_namespaces():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(fault)
+
+
+@functools.cache
+def _no_namespaces() -> str:
+    tried = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
+    return tried.stderr.decode(errors="replace")
 
 
 class SystemUsers:

@@ -11,7 +11,7 @@ DEBIAN := mariadb-server sasl2-bin libsasl2-modules postfix swaks fail2ban dovec
           dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-auth-lua nginx libnginx-mod-mail ucspi-tcp curl \
           courier-authdaemon courier-authlib-userdb courier-base maildrop
 # the same, for what cannot be installed beside the others
-UNPACKED := exim4-daemon-heavy courier-imap courier-pop
+UNPACKED := exim4-daemon-heavy courier-imap courier-pop cyrus-imapd cyrus-common
 
 .PHONY: help run test check format fuzz bench install packages unpacked clean
 

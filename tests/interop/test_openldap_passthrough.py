@@ -79,7 +79,10 @@ def slapd_with_sasl(place: Path) -> str:
     """A program in slapd's place, for which libsasl2 is configured to ask our mux socket."""
     ours = place / "sasl"
     ours.mkdir()
-    (ours / "slapd.conf").write_text(f"pwcheck_method: saslauthd\nsaslauthd_path: {place}/mux\n")
+    shipped = (Path(__file__).parents[2] / "contrib" / "openldap" / "slapd.conf").read_text()
+    path = "saslauthd_path: /run/saslauthd/mux"
+    assert path in shipped
+    (ours / "slapd.conf").write_text(shipped.replace(path, f"saslauthd_path: {place}/mux"))
     unshare = [need("unshare", package="util-linux"), "--mount"]
     if os.geteuid() != 0:
         unshare += ["--user", "--map-root-user"]

@@ -59,7 +59,8 @@ smtpd_error_sleep_time = 0
 smtpd_client_connection_rate_limit = 0
 {settings}
 """
-SMTPD_CONF = "pwcheck_method: saslauthd\nsaslauthd_path: {mux}\nmech_list: PLAIN LOGIN\n"
+CONTRIB = Path(__file__).parents[2] / "contrib" / "postfix"
+SMTPD_CONF = (CONTRIB / "smtpd-saslauthd.conf").read_text()
 
 
 class Postfix:
@@ -81,7 +82,7 @@ class Postfix:
         self.folder = folder / "postfix"
         self.port = free_port()
         self._settings = settings
-        self._smtpd_conf = smtpd_conf.format(mux=mux)
+        self._smtpd_conf = smtpd_conf.replace("saslauthd_path: /var/run/saslauthd/mux", f"saslauthd_path: {mux}")
         self._services = services
         self._within = within
         self._master: subprocess.Popen[bytes] | None = None

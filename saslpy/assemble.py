@@ -23,7 +23,7 @@ from .listeners.dovecot_master import DovecotMasterListen
 from .listeners.http import HttpListen
 from .listeners.saslauthd import SaslauthdListen
 from .listeners.socketmap import SocketmapListen
-from .names import NamePolicy
+from .names import NamePolicy, folded
 from .observe.log import Log
 from .plugins import PluginError
 from .pretending import Pretence, kept_secret
@@ -88,7 +88,7 @@ async def rules(settings: Settings, log: Log, control: Control | None, once: boo
             KeyMaker(
                 hashes, Pretence(kept_secret(settings.daemon.state_dir)) if _wants_scram(settings) else Pretence()
             ),
-            frozenset(names.login(name).name.lower() for name in auth.master_users),
+            frozenset(folded(names.login(name).name) for name in auth.master_users),
             auth.anonymous,
             await unserved(settings, links, checker),
         )

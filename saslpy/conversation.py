@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from .exchange import MAX_RESPONSE, Bind, Challenge, Client, Done, Flow, MalformedResponse, Mechanism, Step
-from .model import Defer, Origin, Reason, Reject
+from .model import Defer, Origin, Reason, Reject, Verdict
 from .performing import Performer
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Conversation:
         self._flow: Flow | None = None
         self._waiting: type[Challenge] | type[Bind] | None = None
         self._seconds = 0.0  # of our work
+        self._counted = False
 
     async def start(self, initial: bytes | None = None) -> Step:
         """The first step. ``initial`` is the initial response, None where the client sent none."""
@@ -70,6 +71,8 @@ class Conversation:
         self._seconds += trio.current_time() - start
         if isinstance(step, Done):
             return await self._end(step, start)
+        if isinstance(step, Challenge) and step.verdict is not None:
+            await self._count(step.verdict, start)
         self._waiting = type(step)
         return step
 
@@ -95,13 +98,18 @@ class Conversation:
 
     async def _end(self, done: Done, start: float) -> Done:
         self.cancel()
+        if done.attempt and not self._counted:
+            await self._count(done.verdict, start)
+        return done
+
+    async def _count(self, verdict: Verdict, start: float) -> None:
+        """The floor in time for a no, and the audit line: once for an exchange."""
+        self._counted = True
         rules = self._door.rules
         rules.pending += 1  # a stop waits for the answer
         try:
-            if isinstance(done.verdict, Reject):
+            if isinstance(verdict, Reject):
                 await trio.sleep_until(start + rules.bounds.min_seconds)
         finally:
             rules.pending -= 1
-            if done.attempt:
-                self._door.told(self._performer.login, self.origin, done.verdict, self._seconds)
-        return done
+            self._door.told(self._performer.login, self.origin, verdict, self._seconds)

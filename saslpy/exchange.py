@@ -59,9 +59,13 @@ class MalformedResponse(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """Send this and wait for the response; resumed with it (bytes)."""
+    """Send this and wait for the response; resumed with it (bytes).
+
+    ``verdict``: it tells a refusal, which counts now: a client may well never answer.
+    """
 
     data: bytes
+    verdict: Reject | None = None
 
 
 @dataclass(frozen=True, slots=True)

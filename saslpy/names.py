@@ -67,6 +67,11 @@ def _assemble(local: str, domain: str, given: str, origin: Origin | None) -> Log
     return Login(name, local, domain, given, origin)
 
 
+def folded(name: str) -> str:
+    """A name to compare with others: stores take A to Z for a to z, and of other letters josé and JOSÉ are two people."""
+    return name.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+
+
 def _refuse_odd_characters(text: str) -> None:
     if not text.isprintable() and (odd := odd_character(text)):
         raise MalformedName(odd)

@@ -20,7 +20,7 @@ from .exchange import (
     VerifyToken,
 )
 from .model import Accept, Account, Defer, Login, Origin, Reason, Reject, Verdict
-from .names import MalformedName
+from .names import MalformedName, folded
 
 if TYPE_CHECKING:
     from .rules import Rules
@@ -133,10 +133,10 @@ class Performer:
             wanted = rules.names.login(authzid, "", self.origin)
         except MalformedName as fault:
             return Reject(Reason.AUTHZ_DENIED, verdict.backend, str(fault))
-        own = {name.lower() for name in (proved.name, account.login, *account.aliases)}
-        if wanted.name.lower() in own:
+        own = {folded(name) for name in (proved.name, account.login, *account.aliases)}
+        if folded(wanted.name) in own:
             return verdict
-        if account.login.lower() not in rules.masters:
+        if folded(account.login) not in rules.masters:
             return Reject(Reason.AUTHZ_DENIED, verdict.backend, f"wanted to act as {wanted.name}")
         found = await lookups.find(rules.chain(wanted, self.origin).links, wanted, until)
         if not isinstance(found, Candidate):

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .names import folded
 from .passwords.scram import MECHANISMS, ScramKeys
 
 ITERATIONS = 4096
@@ -21,8 +21,6 @@ ITERATIONS = 4096
 
 SALT = 16
 """Bytes of a salt of ours."""
-
-MAX_KINDS = 16
 
 KEY_FILE = "salts.key"
 
@@ -41,21 +39,18 @@ class Pretence:
     """Makes keys up. ``secret`` is what nobody may know who is to be misled; the same one gives the same salts."""
 
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
-    _seen: dict[str, Counter[Kind]] = field(default_factory=dict, repr=False)
+    _seen: dict[str, Kind] = field(default_factory=dict, repr=False)
 
     def saw(self, mechanism: str, kind: Kind) -> None:
-        """Learn what is usual from a real user's keys."""
-        seen = self._seen.setdefault(mechanism, Counter())
-        if kind in seen or len(seen) < MAX_KINDS:
-            seen[kind] += 1
+        """Learn what is usual, from the first keys that are seen; strangers, who choose the later ones, change nothing."""
+        self._seen.setdefault(mechanism, kind)
 
     def usual(self, mechanism: str) -> Kind | None:
-        """The commonest kind, None before any was seen."""
-        seen = self._seen.get(mechanism)
-        return seen.most_common(1)[0][0] if seen else None
+        """The kind that unknown users have, None before any was seen."""
+        return self._seen.get(mechanism)
 
     def salt(self, mechanism: str, login: str, size: int = SALT) -> bytes:
-        """The salt of this name. Stores take no notice of case, so neither do we."""
+        """The salt of this name, whose case counts as little as it does in our stores (``names.folded``)."""
         salt = b""
         while len(salt) < size:
             salt += self._made(f"salt{len(salt)}", mechanism, login)
@@ -70,7 +65,7 @@ class Pretence:
         return ScramKeys(hash_name, kind.iterations, self.salt(mechanism, login, kind.salt), stored, server)
 
     def _made(self, what: str, mechanism: str, login: str) -> bytes:
-        name = login.lower().encode("utf-8", "surrogatepass")
+        name = folded(login).encode("utf-8", "surrogatepass")
         return hmac.digest(self.secret, b"\0".join((what.encode(), mechanism.encode(), name)), "sha512")
 
 

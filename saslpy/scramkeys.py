@@ -29,6 +29,8 @@ class KeyMaker:
     ) -> ScramCandidate | Defer:
         """The keys of the first candidate who has any; made-up ones where nobody has."""
         try:
+            if self.pretence.usual(mechanism) is None:
+                await self._learn(mechanism, chain, until)
             for candidate in found.found:
                 keys = await self._keys(mechanism, login, candidate, until)
                 if keys is not None:
@@ -69,8 +71,6 @@ class KeyMaker:
         return ScramKeys(hash_name, ITERATIONS, salt, made[:half], made[half:])
 
     async def _made_up(self, mechanism: str, login: str, chain: Chain, until: float) -> ScramKeys:
-        if self.pretence.usual(mechanism) is None:
-            await self._learn(mechanism, chain, until)
         usual = self.pretence.usual(mechanism)
         if usual is not None and usual.clear:
             await self._derived(mechanism, login, b"no user has this password", until)  # for the time that it takes

@@ -215,7 +215,10 @@ async def test_unknown_users_look_like_known_ones() -> None:
         assert await salt(asked, "somebody") != unknown[0]
         assert await salt(asked, "joe") == await salt(asked, "JOE".lower())
         for _ in range(3):
-            await salt(asked, "ann")  # the usual kind is what a store has stored, now
+            await salt(asked, "ann")
+        assert await salt(asked, "nobody") == unknown[0], "no stranger changes what is usual"
+    async with door(Users(USERS)) as (asked, _):
+        await salt(asked, "ann")  # the first keys that are seen
         assert (await salt(asked, "nobody")).endswith(b",i=5000")
         assert len(await salt(asked, "nobody")) == len(await salt(asked, "ann"))
     async with door(Users(USERS)) as (again, _):
@@ -358,6 +361,24 @@ async def test_an_issuer_speaks_for_its_own_route_alone() -> None:
             assert isinstance(step, Done)
             assert isinstance(step.verdict, Reject)
             assert step.verdict.reason is Reason.INVALID_TOKEN
+
+
+async def test_a_refused_token_counts_before_its_client_answers() -> None:
+    async with door(Users(USERS), Tokens(), min_seconds=0.1) as (asked, lines):
+        start = trio.current_time()
+        conversation = begin(asked, "XOAUTH2")
+        assert isinstance(await conversation.start(b"user=joe\x01auth=Bearer bad\x01\x01"), Challenge)
+        assert trio.current_time() - start >= 0.1
+        assert ["reason=invalid-token" in line for line in lines] == [True]
+        assert isinstance(await conversation.respond(b""), Done)
+    assert len(lines) == 1
+
+
+async def test_letters_that_stores_tell_apart_are_two_people() -> None:
+    users = Users({"jos\u00e9": "{PLAIN}a", "JOS\u00c9": "{PLAIN}b", "ann": SCRAM})
+    async with door(users, masters=frozenset({"jos\u00e9"})) as (asked, _):
+        assert isinstance(await plain(asked, "jos\u00e9", "a", "ann"), Accept)
+        assert (await plain(asked, "JOS\u00c9", "b", "ann")).reason is Reason.AUTHZ_DENIED
 
 
 async def test_channel_binding_is_asked_for() -> None:

@@ -76,11 +76,12 @@ def _static(settings: Settings) -> list[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What came of a backend: the finding, the backend if it could be opened, the mechanisms that its users lack."""
+    """What came of a backend: the finding, the backend if it could be opened, and what its users lack."""
 
     finding: Finding
     link: Link | None = None
     lacking: dict[str, str] | None = None
+    mailboxes: str = ""
 
 
 async def _try_all(settings: Settings, backends: list[BackendSettings], channel: socket.socket | None) -> list[Finding]:
@@ -100,6 +101,9 @@ async def _try_all(settings: Settings, backends: list[BackendSettings], channel:
     links = {name: one.link for name, one in tried.items() if one.link is not None}
     lacking = {name: one.lacking for name, one in tried.items() if one.lacking}
     told = [Finding(what, "warning", detail) for what, detail in remarks(settings, links, lacking)]
+    told += [
+        Finding(f"backend.{name}.account", "warning", one.mailboxes) for name, one in tried.items() if one.mailboxes
+    ]
     return [*(tried[backend.name].finding for backend in backends), *told]
 
 
@@ -120,9 +124,10 @@ async def _try(settings: Settings, backend: BackendSettings, control: Control | 
                 return Tried(Finding(what, "failed", failure.detail), opened)
             milliseconds = (time.perf_counter() - start) * 1000
             lacking = await _lacking(settings, opened)
+            mailboxes = await _mailboxes(settings, opened)
     except (Exception, SystemExit) as error:  # a plug-in's open() may raise anything
         return Tried(Finding(what, "failed", describe(error)))
-    return Tried(Finding(what, "ok", detail, milliseconds), opened, lacking)
+    return Tried(Finding(what, "ok", detail, milliseconds), opened, lacking, mailboxes)
 
 
 async def _lacking(settings: Settings, opened: Link) -> dict[str, str] | None:
@@ -137,3 +142,10 @@ async def _lacking(settings: Settings, opened: Link) -> dict[str, str] | None:
         return None
     checker = Checker(HashThreads(), Log(Sink(2), level="error"), settings.auth.passwords.forbidden)
     return await survey(opened, checker)
+
+
+async def _mailboxes(settings: Settings, opened: Link) -> str:
+    """What Courier's programs would miss of its users, where they may ask."""
+    from ..mailboxes import remark
+
+    return await remark(opened) if any(listen.protocol == "authdaemon" for listen in settings.listen) else ""

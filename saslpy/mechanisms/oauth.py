@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from ..exchange import Client, Done, Flow, MalformedResponse, Mechanism, VerifyToken, challenge, first, text
+from ..exchange import Challenge, Client, Done, Flow, MalformedResponse, Mechanism, VerifyToken, first, text
 from ..model import Accept, Defer, Reason, Reject
 from .gs2 import header
 
@@ -48,7 +48,7 @@ def _tried(name: str, pairs: dict[str, str], status: str) -> Flow:
 def _refused(verdict: Reject, status: str, attempt: bool = True) -> Flow:
     # the scheme and the scope are what clients of XOAUTH2 expect to find
     told = {"status": status, "schemes": "bearer", "scope": "mail"} if status == "401" else {"status": status}
-    yield from challenge(json.dumps(told, separators=(",", ":")).encode())
+    yield Challenge(json.dumps(told, separators=(",", ":")).encode(), verdict if attempt else None)
     return Done(verdict, attempt=attempt)
 
 

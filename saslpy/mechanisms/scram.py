@@ -134,6 +134,8 @@ def _check_extensions(attributes: list[bytes]) -> None:
     for attribute in attributes:
         if len(attribute) < 3 or attribute[1:2] != b"=" or not attribute[:1].isalpha():
             raise MalformedResponse("an extension of the wrong form")
+        if attribute[:1] == b"m":
+            raise MalformedResponse("a mandatory extension")
 
 
 def mechanism(name: str, make_nonce: Callable[[], bytes] = new_nonce) -> Mechanism:

@@ -246,6 +246,7 @@ def test_scram_carries_an_authorization_identity() -> None:
         b"p=tls-unique,,n=user,r=nonce",  # not with this mechanism
         b"n,,n=user,r=nonce,x",
         b"n,,n=user,r=nonce,1=x",
+        b"n,,n=user,r=nonce,m=must",
         b"n,,n=us\0er,r=nonce",
         b"n,,n=user,r=" + b"x" * 1025,
     ],

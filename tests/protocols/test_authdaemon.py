@@ -71,6 +71,7 @@ def login(body: bytes) -> bytes:
         (login(b"joe"), Password(b"imap", b"joe", b"")),
         (login(b""), Password(b"imap", b"", b"")),
         (auth(b"imap\nlogin"), Password(b"imap", b"", b"")),
+        (auth(b"\nlogin\njoe\nsecret\n"), Password(b"", b"joe", b"secret")),
         (b"AUTH 022 x\nimap\nlogin\njoe\nsecret\n", Password(b"imap", b"joe", b"secret")),
         (b"AUTH   +22\nimap\nlogin\njoe\nsecret\nAUTH 1\n", Password(b"imap", b"joe", b"secret")),
         (b"PRE . login joe\n", Find(b".", b"login", b"joe")),
@@ -295,8 +296,9 @@ def test_what_is_left_out_of_a_long_reply(length: int) -> None:
 
 
 def test_secrets_are_left_out_before_anything_else_is_lost() -> None:
-    account = Account("joe", ("{SSHA}" + "s" * 8190, "{PLAIN}x"), 1, 1, "/h")
-    assert account_reply(account, {}, secrets=True) == b"UID=1\nGID=1\nHOME=/h\nADDRESS=joe\n.\n"
+    account = Account("joe", ("{SSHA}" + "s" * 8190, "{PLAIN}x"), 1, 1, "/h", options={"disableimap": "1"})
+    told = account_reply(account, {}, secrets=True)
+    assert told == b"UID=1\nGID=1\nHOME=/h\nADDRESS=joe\nOPTIONS=disableimap=1\n.\n"
 
 
 @pytest.mark.parametrize(

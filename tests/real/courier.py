@@ -112,7 +112,8 @@ def _listening(place: Path, log: Path, programs: list[str], **environment: str) 
     """A login program and what it starts afterwards, behind Courier's own TCP server."""
     port = free_port()
     server = need("couriertcpd", package="courier-base")
-    command = [server, "-address=127.0.0.1", "-nodnslookup", "-noidentlookup", str(port), *programs, "Maildir"]
+    options = ("-address=127.0.0.1", "-maxperip=40", "-maxprocs=40", "-nodnslookup", "-noidentlookup")
+    command = [server, *options, str(port), *programs, "Maildir"]
     path = {"PATH": os.environ.get("PATH", os.defpath), "MAILDIRPATH": "Maildir"}
     with _running([*within(place), *command], log, {**path, **environment}) as process:
         _until_there(lambda: socket.create_connection(("127.0.0.1", port), 1).close(), process, log)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
@@ -161,12 +162,20 @@ class Postfix:
             time.sleep(0.05)
 
 
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+_ports = iter(range(10_000 + 2_500 * _worker + os.getpid() % 1_000, 12_500 + 2_500 * _worker))
+
+
 def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A TCP port that nobody listens on, given once: below those that the kernel gives to whoever connects (ip(7)).
+
+    Each process of the tests has its own.
+    """
+    for port in _ports:
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def swaks(port: int, login: str, password: str, mechanism: str) -> str:

@@ -252,6 +252,15 @@ async def test_what_is_never_asked(place: Path) -> None:
     assert not any("secret" in line for line in courier.lines)
 
 
+async def test_a_service_that_is_no_text(place: Path) -> None:
+    async with front(place, Users(STORE)) as courier:
+        assert await courier.ask(encode_login(b"\xff", b"joe", b"secret")) == JOE
+        assert await courier.ask(encode_login(b"s" * 4000, b"bare", b"secret")) == HANG_UP
+        assert await courier.ask(b"PRE . \xff bare\n") == HANG_UP
+    assert not any("internal-error" in line for line in courier.lines)
+    assert all(line.isascii() and len(line) < 5000 for line in courier.lines)
+
+
 async def test_an_account_without_a_mailbox(place: Path) -> None:
     """Courier's programs say "wrong password" to some of these, and run as group 0 for others: they are not told."""
     async with front(place, Users(STORE)) as courier:
@@ -377,6 +386,14 @@ async def test_garbage_ends_its_connection_and_nothing_else(place: Path) -> None
         assert await courier.login("joe", "secret") == JOE
     assert sum("event=protocol-error" in line for line in courier.lines) == 1, "told at most once a second"
     assert not any("HTTP" in line for line in courier.lines)
+
+
+async def test_a_hang_up_in_the_middle_is_told(place: Path) -> None:
+    async with front(place, Users(STORE)) as courier:
+        assert await courier.ask(b"", end=True) == HANG_UP
+        assert courier.lines == []
+        assert await courier.ask(b"X=1\n", end=True) == HANG_UP
+        assert "hung up in the middle of its request" in courier.lines[0]
 
 
 async def test_a_flood_without_a_line_end_is_not_read_to_its_end(place: Path) -> None:

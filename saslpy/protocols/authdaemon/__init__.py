@@ -22,7 +22,18 @@ Courier's clients read a hang-up as EIO, and no other word as that: courier-imap
 
 from __future__ import annotations
 
-from .replies import FAIL, OK, Unsayable, account_reply, decode_reply, listing_end, listing_line, listing_start, missing
+from .replies import (
+    FAIL,
+    MANDATORY,
+    OK,
+    Unsayable,
+    account_reply,
+    decode_reply,
+    listing_end,
+    listing_line,
+    listing_start,
+    missing,
+)
 from .requests import (
     ChangePassword,
     Cram,
@@ -39,6 +50,7 @@ from .requests import (
 
 __all__ = [
     "FAIL",
+    "MANDATORY",
     "OK",
     "ChangePassword",
     "Cram",

@@ -14,9 +14,10 @@ import pkgutil
 import urllib.parse  # noqa: F401
 from collections.abc import Iterable
 
-from . import assemble, passwords  # noqa: F401 (assemble loads the servers and trio)
+from . import assemble, mailboxes, passwords  # noqa: F401 (assemble loads the servers and trio; check wants mailboxes)
 from .backend import Plugin
 from .listen import Listen
+from .mechanisms import client  # noqa: F401 (`saslpy test` plays it)
 from .plugins import PluginError
 from .settings import BackendSettings
 from .texts import describe

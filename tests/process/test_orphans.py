@@ -79,7 +79,7 @@ def test_what_was_there_before_is_not_ours(place: Path, monkeypatch: pytest.Monk
     with serving(config, environment) as daemon:
         ask(place, "exit-3", "x")
         back_within(RECOVERY, place, "joe", "secret")
-        assert daemon.lines("process-ended")
+        daemon.wait_for("process-ended")
         wait_for(1)
     wait_for(1)
 

@@ -32,7 +32,6 @@ from .peers import address_of, caller_of
 
 TemporaryFailure = Literal["auto", "drop", "code"]
 
-RECEIVE = 16_384
 VERSION_WAIT = 0.2
 """Seconds to wait for the client's version, where it says which mechanisms are offered."""
 
@@ -100,33 +99,13 @@ class DovecotServer:
         """Take what comes until there is no more. Raises ``ProtocolError``."""
         if connection.side.waits:
             with trio.move_on_after(VERSION_WAIT):
-                while connection.side.minor is None and await self._receive(connection):
+                while connection.side.minor is None and await connection.receive(
+                    self._take, self._options.read_timeout
+                ):
                     pass
             self._greet(connection)
-        while not connection.ended and await self._receive(connection):
+        while not connection.ended and await connection.receive(self._take, self._options.read_timeout):
             pass
-
-    async def _receive(self, connection: DovecotConnection) -> bool:
-        """Take what comes next; False at the end. Raises ``ProtocolError``."""
-        try:
-            await self._readable(connection)
-            data = connection.socket.recv(RECEIVE, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        for event in connection.side.receive(data):
-            self._take(connection, event)
-        return bool(data)
-
-    async def _readable(self, connection: DovecotConnection) -> None:
-        if not connection.side.halfway:
-            await trio.lowlevel.wait_readable(connection.socket)  # for ever, if need be
-            return
-        with trio.move_on_after(self._options.read_timeout) as scope:
-            await trio.lowlevel.wait_readable(connection.socket)
-        if scope.cancelled_caught:
-            raise ProtocolError(f"half a line, and no more of it in {self._options.read_timeout:g} s")
 
     def _take(self, connection: DovecotConnection, event: Event) -> None:
         if connection.ended:

@@ -9,7 +9,7 @@ import trio
 
 from ..protocols.dovecot.client import ClientSide
 from ..protocols.dovecot.events import Binding, Response
-from .outgoing import NotRead, Outgoing
+from .lined import LinedConnection
 
 
 class Exchange:
@@ -50,57 +50,17 @@ class Exchange:
             self._arrived.set()
 
 
-class DovecotConnection:
-    """One accepted connection. ``ended``: its client says no more. ``fault``: what it has done wrong.
+class DovecotConnection(LinedConnection[ClientSide]):
+    """One accepted connection. ``handed``: a login process may have a login of it."""
 
-    ``nursery`` is there as long as it is served. ``handed``: a login process may have a login of it.
-    """
-
-    __slots__ = ("_socket", "cookie", "cuid", "ended", "exchanges", "fault", "handed", "nursery", "out", "side")
+    __slots__ = ("cookie", "cuid", "exchanges", "handed")
 
     def __init__(self, connection: socket.socket, side: ClientSide, cuid: int) -> None:
-        self._socket = connection
-        self.side = side
+        super().__init__(connection, side)
         self.cuid = cuid
         self.cookie = secrets.token_hex(16)
-        self.out = Outgoing(connection)
         self.exchanges: dict[int, Exchange] = {}
-        self.nursery: trio.Nursery | None = None
-        self.ended = False
-        self.fault = ""
         self.handed = False
-
-    @property
-    def socket(self) -> socket.socket:
-        """Where it is read."""
-        return self._socket
-
-    def open(self, nursery: trio.Nursery) -> None:
-        """From now on it is served by tasks of this nursery."""
-        self.nursery = nursery
-        if self.out.rest:
-            nursery.start_soon(self._flush)
-
-    def write(self, data: bytes) -> None:
-        """Send it, now or later; a client that does not read is hung up on."""
-        flushed = not self.out.rest
-        try:
-            self.out.send(data)
-        except NotRead as fault:
-            self.drop(str(fault))
-        except OSError:
-            return  # it has gone, as the reader will find out
-        if flushed and self.out.rest and self.nursery is not None:
-            self.nursery.start_soon(self._flush)
-
-    async def _flush(self) -> None:
-        """The one writer of what could not be sent at once."""
-        try:
-            await self.out.flush()
-        except NotRead as fault:
-            self.drop(str(fault))
-        except OSError:
-            return
 
     def begin(self, key: int) -> Exchange:
         """A new exchange."""
@@ -131,13 +91,7 @@ class DovecotConnection:
         for key in [key for key, exchange in self.exchanges.items() if exchange.waiting]:
             self.stop(key)
 
-    def drop(self, fault: str = "") -> None:
-        """Hang up: what was sent may still be read, all else is over."""
-        self.ended = True
-        self.fault = self.fault or fault
+    def dropped(self) -> None:
+        """All exchanges are over."""
         for key in list(self.exchanges):
             self.stop(key)
-        try:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return

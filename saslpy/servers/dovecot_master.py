@@ -47,7 +47,6 @@ from .peers import address_of, caller_of
 from .trusted import Trusted
 
 PROTOCOL = "dovecot-master"
-RECEIVE = 16_384
 
 MOST = 256
 """Requests of a connection at a time; one more has failed at once."""
@@ -91,7 +90,7 @@ class MasterServer:
         async with trio.open_nursery() as nursery:
             connection.open(nursery)
             try:
-                while not connection.ended and await self._receive(connection):
+                while not connection.ended and await connection.receive(self._take, self._options.read_timeout):
                     pass
             except ProtocolError as fault:
                 connection.drop(str(fault))
@@ -99,28 +98,6 @@ class MasterServer:
                 nursery.cancel_scope.cancel()  # we have hung up: nobody hears what comes of the rest
         if connection.fault:
             self._garbage.seen(connection.fault)
-
-    async def _receive(self, connection: MasterConnection) -> bool:
-        """Take what comes next; False at the end. Raises ``ProtocolError``."""
-        try:
-            await self._readable(connection)
-            data = connection.socket.recv(RECEIVE, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        for request in connection.side.receive(data):
-            self._take(connection, request)
-        return bool(data)
-
-    async def _readable(self, connection: MasterConnection) -> None:
-        if not connection.side.halfway:
-            await trio.lowlevel.wait_readable(connection.socket)  # for ever, if need be
-            return
-        with trio.move_on_after(self._options.read_timeout) as scope:
-            await trio.lowlevel.wait_readable(connection.socket)
-        if scope.cancelled_caught:
-            raise ProtocolError(f"half a line, and no more of it in {self._options.read_timeout:g} s")
 
     def _take(self, connection: MasterConnection, request: Request) -> None:
         if connection.ended:

@@ -11,7 +11,7 @@ from typing import Literal
 from .accounts import AccountTemplate
 from .checking import Checker, Usual
 from .guard import BackendFailed, Guarded
-from .hashing import HashingFailed, Overloaded, TooLate
+from .hashing import HashingFailed, Overloaded, reason_of
 from .model import Accept, Account, Defer, Login, Origin, Reason, Refusal, Reject, Verdict
 from .soundness import network
 from .upgrading import Upgrader
@@ -62,10 +62,9 @@ class Chain:
                 doubt = doubt or Defer(failure.reason, link.name, failure.detail)
                 continue
             except Overloaded as overload:
-                return Defer(Reason.OVERLOAD, link.name, str(overload))
+                return Defer(reason_of(overload), link.name, str(overload))
             except HashingFailed as failure:
-                reason = Reason.TIMEOUT if isinstance(failure, TooLate) else Reason.HASHING_FAILED
-                doubt = doubt or Defer(reason, link.name, str(failure))
+                doubt = doubt or Defer(reason_of(failure), link.name, str(failure))
                 continue
             if isinstance(answer, Accept):
                 return answer

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .chain import Chain
-from .checking import Known
+from .checking import Known, matching
 from .guard import BackendFailed
-from .hashing import Hashes, HashingFailed, Overloaded, Task
+from .hashing import Hashes, HashingFailed, Overloaded, making, reason_of
 from .model import Accept, Account, Defer, Login, Reason, Reject
 from .passwords.prepare import to_store
-from .passwords.strength import memory_kib
 
 DEFAULT = ("ARGON2ID",)
 """What a new password is stored as where the backend's ``upgrade`` does not say."""
@@ -47,7 +46,7 @@ async def change(chain: Chain, hashes: Hashes, wish: Change, until: float) -> Ac
     except BackendFailed as failure:
         return Defer(failure.reason, wish.backend, failure.detail)
     except (Overloaded, HashingFailed) as failure:
-        return Defer(Reason.HASHING_FAILED, wish.backend, str(failure))
+        return Defer(reason_of(failure), wish.backend, str(failure))
 
 
 async def _changed(chain: Chain, hashes: Hashes, wish: Change, until: float) -> Account:
@@ -73,26 +72,9 @@ async def _matching(hashes: Hashes, known: Sequence[Known], login: str, password
     """The stored secrets that a password is right for."""
     if not known:
         return []
-    raw = password.encode("utf-8", "surrogatepass")
-    task = Task(
-        "matching",
-        ([one.stored for one in known], raw, login.encode("utf-8", "surrogatepass")),
-        kind="matching",
-        memory_kib=max(one.secret.memory_kib for one in known),
-        size=sum(len(one.stored[0]) for one in known) + len(raw),
-    )
-    _, which = await hashes.run(task, until)
-    right = [one for one, number in zip(known, which, strict=True) if number >= 0]
-    return [one.stored[0].decode("utf-8", "surrogatepass") for one in right]
+    _, which = await hashes.run(matching(known, password.encode("utf-8", "surrogatepass"), login), until)
+    return [one.text for one, number in zip(known, which, strict=True) if number >= 0]
 
 
 async def _made(hashes: Hashes, scheme: str, password: str, login: str, until: float) -> str:
-    raw = to_store(password).encode("utf-8", "surrogatepass")
-    task = Task(
-        "make",
-        (scheme, raw, login.encode("utf-8", "surrogatepass"), {}),
-        kind=f"make {scheme}",
-        memory_kib=memory_kib(scheme),
-        size=len(raw) + len(login),
-    )
-    return str(await hashes.run(task, until))
+    return str(await hashes.run(making(scheme, to_store(password).encode("utf-8", "surrogatepass"), login), until))

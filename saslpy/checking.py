@@ -95,6 +95,22 @@ class Known:
         """From a store's text. Raises ``UnusableSecret``."""
         return cls(passwords.parse(stored, default_scheme), (stored.encode("utf-8", "surrogatepass"), default_scheme))
 
+    @property
+    def text(self) -> str:
+        """As the store gave it."""
+        return self.stored[0].decode("utf-8", "surrogatepass")
+
+
+def matching(known: Sequence[Known], password: bytes, login: str) -> Task:
+    """Which of these secrets a password is right for (``passwords.tasks.matching``)."""
+    return Task(
+        "matching",
+        ([one.stored for one in known], password, login.encode("utf-8", "surrogatepass")),
+        kind="matching",
+        memory_kib=max(one.secret.memory_kib for one in known),
+        size=sum(len(one.stored[0]) for one in known) + len(password),
+    )
+
 
 class Usual:
     """The kind of secret that a store usually holds, learnt from those it has shown."""

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import trio
 
+from .model import Reason
+from .passwords.strength import memory_kib
 from .passwords.tasks import TASKS
 
 
@@ -39,6 +41,24 @@ class Task:
     kind: str = ""
     memory_kib: int = 0
     size: int = 0
+
+
+def making(scheme: str, password: bytes, login: str) -> Task:
+    """A new stored secret of a password."""
+    return Task(
+        "make",
+        (scheme, password, login.encode("utf-8", "surrogatepass"), {}),
+        kind=f"make {scheme}",
+        memory_kib=memory_kib(scheme),
+        size=len(password) + len(login),
+    )
+
+
+def reason_of(failure: Overloaded | HashingFailed) -> Reason:
+    """Why it could not be found out, when a hash could not be had."""
+    if isinstance(failure, Overloaded):
+        return Reason.OVERLOAD
+    return Reason.TIMEOUT if isinstance(failure, TooLate) else Reason.HASHING_FAILED
 
 
 class Hashes(Protocol):

@@ -8,7 +8,7 @@ from . import passwords
 from .chain import Chain
 from .exchange import Candidate, Candidates, ScramCandidate
 from .guard import BackendFailed
-from .hashing import Hashes, HashingFailed, Overloaded, Task, TooLate
+from .hashing import Hashes, HashingFailed, Overloaded, Task, reason_of
 from .model import Defer, Reason, Reject
 from .passwords import UnusableSecret
 from .passwords.derive import plaintext, scram_keys
@@ -39,10 +39,8 @@ class KeyMaker:
                 return found.otherwise  # the store that failed may have the salt
             otherwise = Reject(Reason.UNUSABLE_SECRET, found.otherwise.backend) if found.found else found.otherwise
             return ScramCandidate(await self._made_up(mechanism, login, chain, until), None, otherwise)
-        except Overloaded as overload:
-            return Defer(Reason.OVERLOAD, detail=str(overload))
-        except HashingFailed as failure:
-            return Defer(Reason.TIMEOUT if isinstance(failure, TooLate) else Reason.HASHING_FAILED, detail=str(failure))
+        except (Overloaded, HashingFailed) as failure:
+            return Defer(reason_of(failure), detail=str(failure))
 
     async def _keys(self, mechanism: str, login: str, candidate: Candidate, until: float) -> ScramKeys | None:
         for secret in candidate.secrets:

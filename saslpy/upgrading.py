@@ -16,13 +16,13 @@ from typing import Any
 
 import trio
 
-from .checking import Known
+from .checking import Known, matching
 from .guard import BackendFailed, Guarded
-from .hashing import Hashes, HashingFailed, Overloaded, Task, TooLate
+from .hashing import Hashes, HashingFailed, Overloaded, Task, TooLate, making
 from .model import Account, Login
 from .observe.log import Log
 from .passwords import StoredSecret
-from .passwords.strength import cheaper, deserves, holds, is_scram, memory_kib, sees_all
+from .passwords.strength import cheaper, deserves, holds, is_scram, sees_all
 
 MAX_WAITING = 256
 """Notes at a time. Each of them holds a password."""
@@ -225,7 +225,7 @@ class Upgrades:
         until = note.made + PATIENCE
         new = [await self._hash(_making(name, tries, note.name), until) for name in made.make]
         note.password = ""
-        old = [_text(one) for one in secrets]
+        old = [one.text for one in secrets]
         if await note.upgrader.write(note, old, [*(old[number] for number in made.keep), *new]):
             schemes = [one.secret.scheme for one in secrets]
             self.log.info(
@@ -244,14 +244,7 @@ class Upgrades:
         raw = note.password.encode("utf-8", "surrogatepass")
         if raw.isascii() and len(note.known) == 1:
             return list(note.known), [raw, raw]
-        task = Task(
-            "matching",
-            ([one.stored for one in note.known], raw, note.name.encode("utf-8", "surrogatepass")),
-            kind="matching",
-            memory_kib=max(one.secret.memory_kib for one in note.known),
-            size=sum(len(one.stored[0]) for one in note.known) + len(raw),
-        )
-        tries, which = await self._hash(task, note.made + PATIENCE)
+        tries, which = await self._hash(matching(note.known, raw, note.name), note.made + PATIENCE)
         right = [one for one, number in zip(note.known, which, strict=True) if number >= 0]
         # who typed the bytes as they were hashed is right in their prepared form, too, but not the other way round
         return right, [tries[max(which)], tries[-1]]
@@ -276,17 +269,7 @@ def _making(name: str, tries: Sequence[bytes], login: str) -> Task:
     # a client of SCRAM prepares its password, always (RFC 5802, 2.2)
     raw = tries[-1] if is_scram(name) else tries[0]
     text = raw.decode("utf-8", "surrogateescape")
-    return Task(
-        "make",
-        (name, text.encode("utf-8", "surrogatepass"), login.encode("utf-8", "surrogatepass"), {}),
-        kind=f"make {name}",
-        memory_kib=memory_kib(name),
-        size=len(raw) + len(login),
-    )
-
-
-def _text(known: Known) -> str:
-    return known.stored[0].decode("utf-8", "surrogatepass")
+    return making(name, text.encode("utf-8", "surrogatepass"), login)
 
 
 def _remember(memory: dict[Any, Any], key: object, value: object) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from ..model import Accept, Account, Defer, Reason, Reject
+from . import ProtocolError
 from .dovecot.userdb import Version, userdb
 
 WRONG = "wrong-credentials"
@@ -26,10 +27,6 @@ WRONG = "wrong-credentials"
 
 _HIDDEN = frozenset((Reason.UNKNOWN_USER, Reason.WRONG_PASSWORD, Reason.UNUSABLE_SECRET, Reason.WEAK_SCHEME))
 _TEXTS = ("login", "password", "realm", "service", "client")
-
-
-class ProtocolError(ValueError):
-    """What came is no question. The message never holds what came."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from . import ProtocolError
 from .distinguished import common_name
 
 Method: TypeAlias = Literal["plain", "apop", "cram-md5", "external", "none"]
@@ -36,10 +37,6 @@ Fields: TypeAlias = list[tuple[bytes, bytes]]
 _METHODS: tuple[Method, ...] = ("plain", "apop", "cram-md5", "external", "none")
 _SERVICES: tuple[Service, ...] = ("imap", "pop3", "smtp")
 _ENCODED = re.compile(rb"%([0-9A-Fa-f]{2})?")
-
-
-class ProtocolError(ValueError):
-    """What came is no question of nginx's. The message never holds what came."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,9 @@
 
 from __future__ import annotations
 
+from . import ProtocolError
+
 DIGITS = b"0123456789"
-
-
-class ProtocolError(ValueError):
-    """What came is no netstring, and where the next one begins cannot be known. The message never holds what came."""
 
 
 class TooLong(ProtocolError):

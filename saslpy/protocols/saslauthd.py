@@ -16,15 +16,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from . import ProtocolError
+
 MAX_FIELD = 8192
 """Bytes of one field. Cyrus itself stops at 256; tokens are longer, and libsasl2 sends 8192 bytes in all at most."""
 
 MAX_REPLY = 255
 """Bytes of a reply's text; libsasl2 cuts it at 1023, Exim at 1024."""
-
-
-class ProtocolError(ValueError):
-    """What came is no request; the connection ends. The message never holds what came."""
 
 
 class FieldTooLong(ProtocolError):

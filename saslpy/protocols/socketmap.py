@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .netstrings import NetstringReader, ProtocolError, TooLong, netstring
+from . import ProtocolError
+from .netstrings import NetstringReader, TooLong, netstring
 
 __all__ = ["MAX_REPLY", "MAX_REQUEST", "ProtocolError", "Request", "RequestReader", "TooLong"]
 

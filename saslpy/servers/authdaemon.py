@@ -21,6 +21,7 @@ from ..guard import BackendFailed
 from ..mechanisms.cram import hmac_mechanism
 from ..model import Accept, Account, Defer, Login, Origin, Reason, Reject, Verdict
 from ..observe.log import Log
+from ..protocols import ProtocolError
 from ..protocols.authdaemon import (
     FAIL,
     OK,
@@ -29,7 +30,6 @@ from ..protocols.authdaemon import (
     Enumerate,
     Find,
     Password,
-    ProtocolError,
     Refused,
     Request,
     Unsayable,

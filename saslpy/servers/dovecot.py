@@ -22,9 +22,10 @@ from ..exchange import Bind, Challenge, Done
 from ..mechanisms import named
 from ..model import Accept, Origin, Reason, Reject
 from ..observe.log import Log
+from ..protocols import ProtocolError
 from ..protocols.dovecot.client import PLUS, ClientSide
 from ..protocols.dovecot.events import Begin, Binding, Event, Over, Response
-from ..protocols.dovecot.fields import ProtocolError, pair
+from ..protocols.dovecot.fields import pair
 from .dovecot_connection import DovecotConnection, Exchange
 from .dovecot_site import DovecotSite
 from .garbage import Garbage

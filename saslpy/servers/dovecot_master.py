@@ -24,7 +24,7 @@ import trio
 from ..authenticator import Authenticator
 from ..model import Account, Caller, Defer, Origin, Reason, Reject
 from ..observe.log import Log
-from ..protocols.dovecot.fields import ProtocolError
+from ..protocols import ProtocolError
 from ..protocols.dovecot.master import (
     COUNTERS,
     CacheStats,

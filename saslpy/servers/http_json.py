@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from ..authenticator import Authenticator
 from ..model import Accept, Account, Origin, Reject
-from ..protocols.account_json import ProtocolError, Question, answer, not_found, read_question
+from ..protocols import ProtocolError
+from ..protocols.account_json import Question, answer, not_found, read_question
 from ..protocols.http1 import Answer, HttpFault, Request, json_answer
 from .http import PROTOCOL, HttpConnection
 from .peers import address_of, caller_of

@@ -16,6 +16,7 @@ from ..mechanisms import named
 from ..mechanisms.cram import hmac_mechanism
 from ..model import Accept, Origin, Reject, Verdict
 from ..observe.log import Log
+from ..protocols import ProtocolError
 from ..protocols.auth_http import (
     DEFERRED,
     LOGIN_FIRST,
@@ -23,7 +24,6 @@ from ..protocols.auth_http import (
     UNSERVED,
     AuthRequest,
     Fields,
-    ProtocolError,
     Told,
     accepted,
     read,

@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 import trio
 
-from ..protocols.dovecot.fields import ProtocolError
+from ..protocols import ProtocolError
 from .outgoing import NotRead, Outgoing
 
 RECEIVE = 16_384

@@ -8,31 +8,28 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from typing import Literal
-
-import trio
+from typing import Literal, TypeAlias
 
 from ..authenticator import Authenticator
 from ..model import Accept, Origin, Reject, Verdict
 from ..observe.log import Log
+from ..protocols import ProtocolError
 from ..protocols.saslauthd import (
     MAX_FIELD,
     NO,
     OK,
     FieldTooLong,
-    ProtocolError,
     Request,
     RequestReader,
     encode_reply,
 )
 from .garbage import Garbage
 from .peers import address_of, caller_of, linger
+from .requesting import RequestConnection
 
 TemporaryFailure = Literal["drop", "code"]
 DEFERRED = encode_reply("TEMPFAIL try again later")
 """For ``temporary_failure = "code"``: neither OK nor NO, which Exim reads as "defer" (libsasl2 takes it for a no)."""
-
-RECEIVE = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +41,7 @@ class MuxOptions:
     temporary_failure: TemporaryFailure = "drop"
 
 
-class MuxConnection:
-    """One accepted connection and what has been read from it."""
-
-    __slots__ = ("fault", "reader", "request", "socket")
-
-    def __init__(self, connection: socket.socket, max_field: int) -> None:
-        self.socket = connection
-        self.reader = RequestReader(max_field)
-        self.request: Request | None = None
-        self.fault: ProtocolError | None = None
-
-    def receive(self) -> bool:
-        """Take what the socket has; False at the end of the stream. Raises ``OSError``."""
-        try:
-            data = self.socket.recv(RECEIVE, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return True
-        try:
-            self.request = self.reader.receive(data)
-        except ProtocolError as fault:
-            self.fault = fault
-        return bool(data)
+MuxConnection: TypeAlias = RequestConnection[Request]
 
 
 class MuxServer:
@@ -78,7 +54,7 @@ class MuxServer:
 
     def begin(self, connection: socket.socket) -> MuxConnection | None:
         """Read what is there; what is left to do is done by ``serve``. None when nothing is left."""
-        mux = MuxConnection(connection, self._options.max_field)
+        mux: MuxConnection = RequestConnection(connection, RequestReader(self._options.max_field))
         try:
             alive = mux.receive()
         except OSError:
@@ -88,7 +64,7 @@ class MuxServer:
     async def serve(self, mux: MuxConnection) -> None:
         """One connection, from its request to its end."""
         try:
-            request = mux.request or await self._read(mux)
+            request = mux.request or await mux.read(self._options.read_timeout)
             if request is not None:
                 _send(mux.socket, self._reply(await self._ask(request, mux.socket)))
         except FieldTooLong as fault:
@@ -100,22 +76,6 @@ class MuxServer:
             self._garbage.seen(str(fault))
         except OSError:
             return  # reset by the caller, in the middle of something
-
-    async def _read(self, mux: MuxConnection) -> Request | None:
-        """The request, or None when the caller hangs up or is silent for too long. Raises ``ProtocolError``."""
-        with trio.move_on_after(self._options.read_timeout):
-            while mux.request is None:
-                if mux.fault is not None:
-                    raise mux.fault
-                await trio.lowlevel.wait_readable(mux.socket)
-                if not mux.receive():
-                    break
-            if mux.request is None and mux.reader.started:
-                raise ProtocolError("the caller hung up in the middle of its request")
-            return mux.request
-        if mux.reader.started:
-            raise ProtocolError(f"half a request, and no more of it in {self._options.read_timeout:g} s")
-        return None
 
     async def _ask(self, request: Request, connection: socket.socket) -> Verdict:
         caller = caller_of(connection)

@@ -26,7 +26,8 @@ import trio
 from ..authenticator import Authenticator
 from ..model import Accept, Account, Defer, Origin, Reason, Reject
 from ..observe.log import Log
-from ..protocols.socketmap import NOTFOUND, ProtocolError, Request, RequestReader, TooLong, ok, perm, temp
+from ..protocols import ProtocolError
+from ..protocols.socketmap import NOTFOUND, Request, RequestReader, TooLong, ok, perm, temp
 from ..senders import TAG, same
 from .garbage import Garbage
 from .outgoing import NotRead, Outgoing

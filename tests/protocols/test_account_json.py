@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saslpy.model import Accept, Account, Defer, Reason, Reject
-from saslpy.protocols.account_json import ProtocolError, Question, answer, not_found, read_question
+from saslpy.protocols import ProtocolError
+from saslpy.protocols.account_json import Question, answer, not_found, read_question
 
 JOE = Account(
     "joe@example.org",

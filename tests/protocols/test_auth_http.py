@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from saslpy.protocols import ProtocolError
 from saslpy.protocols.auth_http import (
     DEFERRED,
     LOGIN_FIRST,
     REJECTED,
     UNSERVED,
     AuthRequest,
-    ProtocolError,
     Service,
     Told,
     accepted,

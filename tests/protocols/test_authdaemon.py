@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saslpy import Account
+from saslpy.protocols import ProtocolError
 from saslpy.protocols.authdaemon import (
     ChangePassword,
     Cram,
     Enumerate,
     Find,
     Password,
-    ProtocolError,
     Refused,
     Request,
     RequestReader,

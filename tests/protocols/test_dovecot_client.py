@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saslpy.exchange import MECHANISMS
+from saslpy.protocols import ProtocolError
 from saslpy.protocols.dovecot.client import ClientSide
 from saslpy.protocols.dovecot.events import Begin, Binding, Event, Over, Response
 from saslpy.protocols.dovecot.fields import (
-    ProtocolError,
     escape,
     line,
     number,

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saslpy.model import Account
-from saslpy.protocols.dovecot.fields import ProtocolError, escape, parameters, split
+from saslpy.protocols import ProtocolError
+from saslpy.protocols.dovecot.fields import escape, parameters, split
 from saslpy.protocols.dovecot.lines import MAX_LINE
 from saslpy.protocols.dovecot.master import (
     MAX_REPLY,

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from saslpy.protocols import ProtocolError
 from saslpy.protocols.saslauthd import (
     MAX_REPLY,
     NO,
     OK,
     FieldTooLong,
-    ProtocolError,
     Request,
     RequestReader,
     decode_reply,

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from saslpy.protocols import ProtocolError
 from saslpy.protocols.netstrings import NetstringReader, netstring
 from saslpy.protocols.socketmap import (
     MAX_REPLY,
     MAX_REQUEST,
     NOTFOUND,
-    ProtocolError,
     Request,
     RequestReader,
     TooLong,

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from .. import ProtocolError
+
 MAX_LINE = 8190
 """Bytes of a line without its LF, as in authdaemond."""
 
@@ -21,10 +23,6 @@ _COUNT = re.compile(rb"[ \t]*([+-]?)0*([0-9]*)")
 _METADATA = re.compile(rb"[^ =]*=")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _HASHES = {b"cram-md5": "md5", b"cram-sha1": "sha1", b"cram-sha256": "sha256"}
-
-
-class ProtocolError(ValueError):
-    """What came is no request; the connection ends without a reply. The message never holds what came."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,9 @@ import binascii
 from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 
+from .. import ProtocolError
 from .events import Begin, Binding, Event, Over, Response
-from .fields import ProtocolError, line, minor_version, pair, parameters, request_id, split, text_of
+from .fields import line, minor_version, pair, parameters, request_id, split, text_of
 from .lines import LineReader
 
 MINOR = 2

@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from .. import ProtocolError
+
 MAJOR = 1
 """Of the version. Another one is another protocol."""
 
@@ -23,10 +25,6 @@ _ESCAPED = re.compile(rb"\x01(.?)", re.DOTALL)
 _SPECIAL = re.compile(rb"[\x00\x01\t\r\n]")
 _LETTERS = {b"\0": b"0", b"\1": b"1", b"\t": b"t", b"\r": b"r", b"\n": b"n"}
 _MEANINGS = {letter: character for character, letter in _LETTERS.items()}
-
-
-class ProtocolError(ValueError):
-    """What came is not this protocol; the connection ends. The message never holds what came."""
 
 
 def escape(value: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .fields import ProtocolError
+from .. import ProtocolError
 
 MAX_LINE = 16_384
 """Bytes of a line on the client socket, its LF included (src/auth/auth-client-connection.c)."""

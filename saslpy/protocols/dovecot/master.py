@@ -28,7 +28,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from .fields import ProtocolError, escape, line, minor_version, number, pair, parameters, request_id, split, text_of
+from .. import ProtocolError
+from .fields import escape, line, minor_version, number, pair, parameters, request_id, split, text_of
 from .fields import unescape as meant
 from .lines import LineReader
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import trio
+
 from . import opening, serving
 from .authenticator import Authenticator, Bounds, Route, Rules
 from .backend import Upgrading
@@ -85,27 +87,29 @@ async def rules(settings: Settings, log: Log, control: Control | None, once: boo
             Bounds(auth.deadline, auth.min_seconds, auth.max_pending),
             [link.backend for link in links.values()],
             upgrades,
-            KeyMaker(
-                hashes, Pretence(kept_secret(settings.daemon.state_dir)) if _wants_scram(settings) else Pretence()
-            ),
+            KeyMaker(hashes, await _pretence(settings, once)),
             frozenset(folded(names.login(name).name) for name in auth.master_users),
             auth.anonymous,
-            await unserved(settings, links, checker),
+            await unserved(settings, links),
         )
 
 
-async def unserved(settings: Settings, links: dict[str, Link], checker: Checker) -> dict[str, str]:
+async def unserved(settings: Settings, links: dict[str, Link]) -> dict[str, str]:
     """The mechanisms that are not offered. Local stores are looked through, where any is wanted that needs secrets."""
     lacking = {}
-    if _wants_scram(settings) or "CRAM-MD5" in settings.mechanisms:
+    if serving.needs_secrets(settings.mechanisms):
+        forbidden = settings.auth.passwords.forbidden
         for name, made in links.items():
-            if settings.backends[name].plugin.local and (found := await serving.survey(made, checker)) is not None:
+            if settings.backends[name].plugin.local and (found := await serving.survey(made, forbidden)) is not None:
                 lacking[name] = found
     return serving.unserved(links.values(), settings.auth.anonymous, lacking)
 
 
-def _wants_scram(settings: Settings) -> bool:
-    return any(name.startswith("SCRAM") for name in settings.mechanisms)
+async def _pretence(settings: Settings, once: bool) -> Pretence:
+    """What makes SCRAM keys up; by a secret that is kept, where strangers may ask."""
+    if once or not any(name.startswith("SCRAM") for name in settings.mechanisms):
+        return Pretence()
+    return Pretence(await trio.to_thread.run_sync(kept_secret, settings.daemon.state_dir))
 
 
 @asynccontextmanager

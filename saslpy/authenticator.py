@@ -14,7 +14,8 @@ import trio
 
 from . import changing, lookups
 from .conversation import Conversation
-from .exchange import MECHANISMS, Candidate, Mechanism
+from .exchange import Candidate, Mechanism
+from .mechanism_names import MECHANISMS
 from .model import Accept, Account, Defer, Login, Origin, Reason, Reject, Verdict
 from .observe.audit import Audit
 from .observe.log import Log

@@ -26,7 +26,7 @@ class Checker:
     def __init__(self, hashes: Hashes, log: Log, forbidden: frozenset[str] = frozenset()) -> None:
         self._hashes = hashes
         self._log = log
-        self.forbidden = forbidden
+        self._forbidden = forbidden
 
     async def check(self, account: Account, password: str, usual: Usual, until: float = inf) -> list[Known] | Reason:
         """The secrets that count when the password is that of one of them, else why it is not right.
@@ -75,7 +75,7 @@ class Checker:
                 self._log.warning("unusable-secret", login=account.login, detail=str(error))
                 continue
             scheme = known.secret.scheme
-            if scheme in self.forbidden:
+            if scheme in self._forbidden:
                 reason = Reason.WEAK_SCHEME
                 self._log.warning("forbidden-scheme", login=account.login, scheme=scheme)
             else:

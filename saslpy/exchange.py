@@ -12,39 +12,9 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from .mechanism_names import CLEARTEXT, MECHANISMS
 from .model import Account, Defer, Reject, Verdict
 from .passwords.scram import ScramKeys
 from .passwords.secret import StoredSecret
-
-__all__ = [
-    "CLEARTEXT",
-    "MAX_RESPONSE",
-    "MECHANISMS",
-    "Bind",
-    "Candidate",
-    "Candidates",
-    "Challenge",
-    "Client",
-    "Conclude",
-    "Done",
-    "Effect",
-    "Enter",
-    "Flow",
-    "Lookup",
-    "LookupScram",
-    "MalformedResponse",
-    "Mechanism",
-    "Needs",
-    "ScramCandidate",
-    "Step",
-    "Trust",
-    "Verify",
-    "VerifyToken",
-    "challenge",
-    "first",
-    "text",
-]
 
 MAX_RESPONSE = 65_536
 """Bytes of one response of a client; tokens are the longest that come."""

@@ -14,8 +14,7 @@ import trio
 
 from .backend import Listing
 from .chain import Link
-from .checking import Checker
-from .exchange import MECHANISMS
+from .mechanism_names import MECHANISMS
 from .mechanisms import named
 from .mechanisms.cram import can_prove
 from .model import Account
@@ -28,6 +27,9 @@ if TYPE_CHECKING:
 
 MOST = 50_000
 """Accounts of a backend that are looked at; the rest is taken to be like them."""
+
+BY_SECRET = ("CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256")
+"""The mechanisms that need a stored secret of their kind; -PLUS needs no other."""
 
 Lacking = Mapping[str, Mapping[str, str]]
 """By the name of a backend what ``lacks`` said of it."""
@@ -72,7 +74,12 @@ def _knows_passwords(link: Link) -> bool:
     return link.backend.has_secrets or link.backend.has_verify
 
 
-def lacks(accounts: Iterable[Account], checker: Checker, default_scheme: str) -> dict[str, str]:
+def needs_secrets(names: Iterable[str]) -> bool:
+    """Whether one of these mechanisms needs stored secrets, so that users must be looked at."""
+    return any(name.removesuffix("-PLUS") in BY_SECRET for name in names)
+
+
+def lacks(accounts: Iterable[Account], forbidden: frozenset[str], default_scheme: str) -> dict[str, str]:
     """For each mechanism that needs secrets and does not work for every user: how many users it does not work for."""
     users = 0
     without: dict[str, int] = {}
@@ -80,8 +87,8 @@ def lacks(accounts: Iterable[Account], checker: Checker, default_scheme: str) ->
         if users == MOST:
             break
         users += 1
-        secrets = [secret for stored in account.secrets if (secret := _parsed(stored, checker, default_scheme))]
-        for name in ("CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"):
+        secrets = [secret for stored in account.secrets if (secret := _parsed(stored, forbidden, default_scheme))]
+        for name in BY_SECRET:
             if not any(_serves(name, secret) for secret in secrets):
                 without[name] = without.get(name, 0) + 1
     return {name: f"{count} of {users} users have no secret for it" for name, count in without.items()}
@@ -91,12 +98,12 @@ def _serves(name: str, secret: StoredSecret) -> bool:
     return can_prove(secret) if name == "CRAM-MD5" else secret.scheme in (name, "PLAIN")
 
 
-def _parsed(stored: str, checker: Checker, default_scheme: str) -> StoredSecret | None:
+def _parsed(stored: str, forbidden: frozenset[str], default_scheme: str) -> StoredSecret | None:
     try:
         secret = parse(stored, default_scheme)
     except UnusableSecret:
         return None
-    return None if secret.scheme in checker.forbidden else secret
+    return None if secret.scheme in forbidden else secret
 
 
 def remarks(settings: Settings, links: Mapping[str, Link], lacking: Lacking) -> Iterator[tuple[str, str]]:
@@ -125,7 +132,7 @@ SURVEY = 10.0
 """Seconds for a look at all users of a backend."""
 
 
-async def survey(link: Link, checker: Checker) -> dict[str, str] | None:
+async def survey(link: Link, forbidden: frozenset[str]) -> dict[str, str] | None:
     """``lacks`` of a store of this process that can list its users; None where it cannot, or does not now."""
     backend = link.backend.backend
     if not (link.backend.has_secrets and isinstance(backend, Listing)) or isinstance(backend, Remote):
@@ -135,7 +142,7 @@ async def survey(link: Link, checker: Checker) -> dict[str, str] | None:
             # the guard lists users without their secrets
             listed = await _called(backend.accounts)
             return await trio.to_thread.run_sync(
-                lacks, listed, checker, link.usual.default_scheme, abandon_on_cancel=True
+                lacks, listed, forbidden, link.usual.default_scheme, abandon_on_cancel=True
             )
     except Exception:
         return None  # whatever is wrong with it, a login will hear of it

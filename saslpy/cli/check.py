@@ -132,16 +132,11 @@ async def _try(settings: Settings, backend: BackendSettings, control: Control | 
 
 async def _lacking(settings: Settings, opened: Link) -> dict[str, str] | None:
     """The mechanisms that not all users of a store can use, where a listener wants one that needs stored secrets."""
-    from ..checking import Checker
-    from ..hashing import HashThreads
-    from ..observe.log import Log
-    from ..observe.sink import Sink
-    from ..serving import survey
+    from ..serving import needs_secrets, survey
 
-    if not any(name.startswith(("SCRAM", "CRAM")) for name in settings.mechanisms):
+    if not needs_secrets(settings.mechanisms):
         return None
-    checker = Checker(HashThreads(), Log(Sink(2), level="error"), settings.auth.passwords.forbidden)
-    return await survey(opened, checker)
+    return await survey(opened, settings.auth.passwords.forbidden)
 
 
 async def _mailboxes(settings: Settings, opened: Link) -> str:

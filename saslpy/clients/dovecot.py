@@ -7,7 +7,6 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 
 from ..mechanisms.client import AuthenticationFailed, Responses
 from ..protocols.dovecot import fields
@@ -17,23 +16,15 @@ ROUNDS = 20
 """Challenges of one exchange at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Greeting:
-    """What a server says first: its mechanisms, in its order, and its version."""
-
-    mechanisms: tuple[str, ...]
-    version: str
-
-
 def ask_dovecot(
     place: str, mechanism: str, responses: Responses, service: str = "smtp", client: str = ""
 ) -> tuple[str, str]:
     """(accept, reject or defer; what the server said). Raises ``OSError`` when nobody answers, ``NoSense``."""
     with closing(connect(place)) as sock:
         lines = _lines(sock)
-        greeting = _greeting(lines)
-        if mechanism not in greeting.mechanisms:
-            raise NoSense(f"it does not offer {mechanism}, only {', '.join(greeting.mechanisms)}")
+        offered = _offered(lines)
+        if mechanism not in offered:
+            raise NoSense(f"it does not offer {mechanism}, only {', '.join(offered)}")
         initial = next(responses)
         parameters = [b"AUTH", b"1", mechanism.encode(), fields.pair(b"service", service), b"nologin", b"secured"]
         if client:
@@ -56,16 +47,14 @@ def ask_dovecot(
     raise NoSense("it goes on and on")
 
 
-def _greeting(lines: Iterator[list[bytes]]) -> Greeting:
+def _offered(lines: Iterator[list[bytes]]) -> list[str]:
+    """The mechanisms of a server's greeting, in its order."""
     mechanisms: list[str] = []
-    version = ""
     for line in lines:
-        if line[0] == b"VERSION":
-            version = ".".join(part.decode("ascii", "replace") for part in line[1:3])
-        elif line[0] == b"MECH" and len(line) > 1:
+        if line[0] == b"MECH" and len(line) > 1:
             mechanisms.append(line[1].decode("ascii", "replace"))
         elif line[0] == b"DONE":
-            return Greeting(tuple(mechanisms), version)
+            return mechanisms
         elif line[0] == b"SPID" and not mechanisms:
             raise NoSense("it is Dovecot's master socket, which answers no logins")
     raise NoSense("it hangs up in the middle of its greeting")
@@ -84,4 +73,4 @@ def _lines(sock: socket.socket) -> Iterator[list[bytes]]:
     """The lines that come, as fields."""
     with sock.makefile("rb") as file:
         while line := file.readline(65_536):
-            yield line.rstrip(b"\n").split(b"\t")
+            yield fields.split(line.rstrip(b"\n"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..exchange import MECHANISMS, Mechanism
+from ..exchange import Mechanism
+from ..mechanism_names import MECHANISMS
 from .anonymous import ANONYMOUS
 from .cram import CRAM_MD5
 from .external import EXTERNAL

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saslpy.exchange import MECHANISMS, Challenge, Client, MalformedResponse, Mechanism, VerifyToken
+from saslpy.exchange import Challenge, Client, MalformedResponse, Mechanism, VerifyToken
+from saslpy.mechanism_names import MECHANISMS
 from saslpy.mechanisms import cram, named
 from saslpy.mechanisms.cram import hmac_mechanism
 from saslpy.mechanisms.scram import mechanism as scram

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saslpy.exchange import MECHANISMS
+from saslpy.mechanism_names import MECHANISMS
 from saslpy.protocols import ProtocolError
 from saslpy.protocols.dovecot.client import ClientSide
 from saslpy.protocols.dovecot.events import Begin, Binding, Event, Over, Response

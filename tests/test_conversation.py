@@ -14,20 +14,17 @@ import trio
 
 from saslpy import Account, Login, Reason, passwords
 from saslpy.authenticator import Authenticator, Bounds, Route, Rules
-from saslpy.chain import Chain, Link
-from saslpy.checking import Checker
 from saslpy.conversation import Conversation
 from saslpy.exchange import Bind, Challenge, Done
-from saslpy.guard import Guarded
 from saslpy.hashing import HashThreads
-from saslpy.health import Health
 from saslpy.mechanisms import named
 from saslpy.model import Accept, Defer, Origin, Reject
 from saslpy.names import NamePolicy
 from saslpy.pretending import Pretence
 from saslpy.scramkeys import KeyMaker
 
-from .fakes import Broken, Users, list_log
+from .doors import door_before
+from .fakes import Broken, Users
 
 SCRAM = passwords.make("SCRAM-SHA-256", "pencil", rounds=5000)
 USERS = {
@@ -45,19 +42,10 @@ ORIGIN = Origin("dovecot", "smtp", client="192.0.2.7")
 @asynccontextmanager
 async def door(*backends: Any, **rules: Any) -> AsyncIterator[tuple[Authenticator, list[str]]]:
     """A door before these backends, and its log."""
-    log, lines = list_log()
-    checker = Checker(HashThreads(), log, rules.pop("forbidden", frozenset()))
-    on_reject = rules.pop("on_reject", "stop")
-    async with trio.open_nursery() as nursery:
-        links = [
-            Link(Guarded(f"store{number}", backend, 3.0, Health(log), nursery), on_reject)
-            for number, backend in enumerate(backends)
-        ]
-        bounds = Bounds(min_seconds=rules.pop("min_seconds", 0.0))
-        keys = KeyMaker(HashThreads(), Pretence(rules.pop("salts", b"secret" * 8)))
-        made = Rules([Route(Chain(links, checker))], NamePolicy(), bounds, keys=keys, **rules)
-        yield Authenticator(made, log), lines
-        nursery.cancel_scope.cancel()
+    bounds = Bounds(min_seconds=rules.pop("min_seconds", 0.0))
+    keys = KeyMaker(HashThreads(), Pretence(rules.pop("salts", b"secret" * 8)))
+    async with door_before(*backends, bounds=bounds, keys=keys, **rules) as at:
+        yield at.door, at.lines
 
 
 def begin(door: Authenticator, mechanism: str, origin: Origin = ORIGIN) -> Conversation:

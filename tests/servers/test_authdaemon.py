@@ -16,20 +16,17 @@ import trio
 import trio.testing
 
 from saslpy import Account, Login
-from saslpy.authenticator import Authenticator, Bounds, Route, Rules
-from saslpy.chain import Chain, Link
-from saslpy.checking import Checker
-from saslpy.guard import Guarded
-from saslpy.hashing import HashThreads
-from saslpy.health import Health
-from saslpy.names import NamePolicy
+from saslpy.authenticator import Bounds
 from saslpy.protocols.authdaemon import decode_reply, encode_auth, encode_login
 from saslpy.servers.accepting import AcceptLoop
 from saslpy.servers.authdaemon import AuthdaemonOptions, AuthdaemonServer
 from saslpy.servers.sockets import TcpPlace, UnixPlace, listening
 
-from ..fakes import Broken, Slow, Users, list_log
+from ..doors import door_before
+from ..fakes import Broken, Slow, Users
 from ..real.saslpy import folder
+from . import fronts
+from .fronts import read_all
 
 FAIL, HANG_UP = b"FAIL\n", b""
 BODY = b"UID=1000\nGID=1001\nHOME=/srv/joe\nADDRESS=joe\nMAILDIR=/srv/joe/Maildir\n"
@@ -74,35 +71,17 @@ def place() -> Iterator[Path]:
         yield path / "socket"
 
 
-class Front:
-    """A running server and what it has logged."""
+class Front(fronts.Front):
+    """A running server."""
 
     def __init__(self, path: Path, loop: AcceptLoop[Any], lines: list[str]) -> None:
-        self.path, self.loop, self.lines = path, loop, lines
+        super().__init__(path, lines)
+        self.loop = loop
 
-    async def connect(self) -> trio.SocketStream:
-        return await trio.open_unix_socket(str(self.path))
-
-    async def ask(self, *pieces: bytes, end: bool = False) -> bytes:
-        """Send pieces one by one, read to the end."""
-        async with await self.connect() as stream:
-            for piece in pieces:
-                await stream.send_all(piece)
-                await trio.sleep(0)
-            if end:
-                await stream.send_eof()
-            return await read_all(stream)
+    ask = fronts.Front.say
 
     async def login(self, user: str, password: str, service: str = "imap", client: str = "") -> bytes:
         return await self.ask(encode_login(service.encode(), user.encode(), password.encode(), client.encode()))
-
-
-async def read_all(stream: trio.SocketStream) -> bytes:
-    data = b""
-    with trio.fail_after(10):
-        while more := await stream.receive_some():
-            data += more
-    return data
 
 
 @asynccontextmanager
@@ -115,17 +94,12 @@ async def front(
     tcp: bool = False,
     **options: Any,
 ) -> AsyncIterator[Front]:
-    log, lines = list_log()
-    async with trio.open_nursery() as nursery:
-        links = [Link(Guarded(f"b{i}", b, timeout, Health(log), nursery)) for i, b in enumerate(backends)]
-        chain = Chain(links, Checker(HashThreads(), log))
-        door = Authenticator(Rules([Route(chain)], NamePolicy(), bounds or Bounds(min_seconds=0.0)), log)
+    async with door_before(*backends, bounds=bounds, timeout=timeout) as at:
         with listening(TcpPlace("127.0.0.1", 0) if tcp else UnixPlace(path)) as sock:
-            server = AuthdaemonServer(door, AuthdaemonOptions(**options), log)
-            loop = AcceptLoop("authdaemon", sock, server, most, log)
-            nursery.start_soon(loop.run, nursery)
-            yield Front(path, loop, lines)
-            nursery.cancel_scope.cancel()
+            server = AuthdaemonServer(at.door, AuthdaemonOptions(**options), at.log)
+            loop = AcceptLoop("authdaemon", sock, server, most, at.log)
+            at.nursery.start_soon(loop.run, at.nursery)
+            yield Front(path, loop, at.lines)
 
 
 # --- one user

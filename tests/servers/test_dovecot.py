@@ -18,14 +18,8 @@ from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from saslpy import Account, Login
-from saslpy.authenticator import Authenticator, Bounds, Route, Rules
-from saslpy.chain import Chain, Link
-from saslpy.checking import Checker
-from saslpy.guard import Guarded
-from saslpy.hashing import HashThreads
-from saslpy.health import Health
+from saslpy.authenticator import Bounds
 from saslpy.listeners.dovecot import DovecotListen
-from saslpy.names import NamePolicy
 from saslpy.protocols.dovecot.client import ClientSide
 from saslpy.servers.accepting import AcceptLoop
 from saslpy.servers.dovecot import DovecotOptions, DovecotServer
@@ -35,6 +29,7 @@ from saslpy.servers.handed import GRACE, Handed
 from saslpy.servers.outgoing import MOST, NotRead, Outgoing
 from saslpy.servers.sockets import TcpPlace, listening
 
+from ..doors import door_before
 from ..fakes import Broken, Slow, Users, list_log
 
 STORE: dict[str, str | Account] = {
@@ -132,20 +127,11 @@ async def front(
     timeout: float = 3.0,
     **options: Any,
 ) -> AsyncIterator[Front]:
-    log, lines = list_log()
-    async with trio.open_nursery() as nursery:
-        links = [Link(Guarded(f"b{i}", b, timeout, Health(log), nursery)) for i, b in enumerate(backends)]
-        rules = Rules(
-            [Route(Chain(links, Checker(HashThreads(), log)))],
-            NamePolicy(),
-            bounds or Bounds(min_seconds=0.0),
-            masters=frozenset(masters),
-            anonymous=anonymous,
-        )
+    acting = frozenset(masters)
+    async with door_before(*backends, bounds=bounds, timeout=timeout, masters=acting, anonymous=anonymous) as at:
         site = DovecotSite()
         made = DovecotOptions(**{"mechanisms": EVERYTHING, **options})
-        yield Front(DovecotServer(Authenticator(rules, log), made, site, log), site, lines)
-        nursery.cancel_scope.cancel()
+        yield Front(DovecotServer(at.door, made, site, at.log), site, at.lines)
 
 
 # --- the greeting

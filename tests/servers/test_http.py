@@ -17,23 +17,19 @@ import pytest
 import trio
 
 from saslpy import Account
-from saslpy.authenticator import Authenticator, Bounds, Route, Rules
-from saslpy.chain import Chain, Link
-from saslpy.checking import Checker
 from saslpy.checks import warnings
 from saslpy.config import ConfigError
-from saslpy.guard import Guarded
-from saslpy.hashing import HashThreads
-from saslpy.health import Health
 from saslpy.listeners.http import HttpListen, Upstreams
-from saslpy.names import NamePolicy
 from saslpy.protocols.http1 import MAX_BODY
 from saslpy.servers.accepting import AcceptLoop
 from saslpy.servers.http_front import http_server
 from saslpy.servers.sockets import TcpPlace, listening
 from saslpy.settings import load
 
-from ..fakes import Broken, Slow, Users, list_log
+from ..doors import door_before
+from ..fakes import Broken, Slow, Users
+from . import fronts
+from .fronts import read_all
 
 JOE = Account("joe@example.org", ("{PLAIN}secret",), uid=1000, home="/home/joe")
 STORE: dict[str, str | Account] = {
@@ -46,26 +42,17 @@ UPSTREAMS = Upstreams(imap="127.0.0.1:143", smtp="[::1]:25")
 FIELDS = "Content-Type: application/json\r\n"
 
 
-class Front:
-    """A running HTTP server and what it has logged."""
+class Front(fronts.Front):
+    """A running HTTP server; its ``path`` is that of a unix socket."""
 
     def __init__(self, listen: HttpListen, port: int, lines: list[str]) -> None:
-        self.listen, self.port, self.lines = listen, port, lines
+        super().__init__(listen.path or Path(), lines)
+        self.listen, self.port = listen, port
 
     async def connect(self) -> trio.SocketStream:
         if self.listen.path is not None:
-            return await trio.open_unix_socket(str(self.listen.path))
+            return await super().connect()
         return await trio.open_tcp_stream("127.0.0.1", self.port)
-
-    async def say(self, *pieces: bytes, end: bool = False) -> bytes:
-        """Send pieces one by one, read to the end."""
-        async with await self.connect() as stream:
-            for piece in pieces:
-                await stream.send_all(piece)
-                await trio.sleep(0)
-            if end:
-                await stream.send_eof()
-            return await read_all(stream)
 
     async def ask(self, path: str, question: Any = None, fields: str = FIELDS, method: str = "POST") -> tuple[int, Any]:
         """A status, and the JSON behind it or the header's fields."""
@@ -89,26 +76,13 @@ def parsed(data: bytes) -> tuple[int, Any]:
     return int(first.split()[1]), json.loads(body) if body else found
 
 
-async def read_all(stream: trio.SocketStream) -> bytes:
-    data = b""
-    with trio.fail_after(10):
-        while more := await stream.receive_some():
-            data += more
-    return data
-
-
 @asynccontextmanager
 async def front(listen: HttpListen, *backends: Any, timeout: float = 3.0) -> AsyncIterator[Front]:
-    log, lines = list_log()
-    async with trio.open_nursery() as nursery:
-        links = [Link(Guarded(f"b{i}", b, timeout, Health(log), nursery)) for i, b in enumerate(backends)]
-        rules = Rules([Route(Chain(links, Checker(HashThreads(), log)))], NamePolicy(), Bounds(min_seconds=0.0))
-        door = Authenticator(rules, log)
+    async with door_before(*backends, timeout=timeout) as at:
         with listening(listen.place) as sock:
-            server = http_server(listen, listen.offers(("PLAIN", "LOGIN")), door, log)
-            nursery.start_soon(AcceptLoop("http", sock, server, 100, log).run, nursery)
-            yield Front(listen, sock.getsockname()[1] if isinstance(listen.place, TcpPlace) else 0, lines)
-            nursery.cancel_scope.cancel()
+            server = http_server(listen, listen.offers(("PLAIN", "LOGIN")), at.door, at.log)
+            at.nursery.start_soon(AcceptLoop("http", sock, server, 100, at.log).run, at.nursery)
+            yield Front(listen, sock.getsockname()[1] if isinstance(listen.place, TcpPlace) else 0, at.lines)
 
 
 @pytest.fixture

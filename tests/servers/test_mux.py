@@ -13,21 +13,18 @@ from typing import Any
 import pytest
 import trio
 
-from saslpy.authenticator import Authenticator, Bounds, Route, Rules
-from saslpy.chain import Chain, Link
-from saslpy.checking import Checker
-from saslpy.guard import Guarded
-from saslpy.hashing import HashThreads
-from saslpy.health import Health
-from saslpy.names import NamePolicy
+from saslpy.authenticator import Bounds
 from saslpy.protocols.saslauthd import encode_request
 from saslpy.servers.accepting import AcceptLoop
 from saslpy.servers.claiming import ListenError
 from saslpy.servers.saslauthd import MuxOptions, MuxServer
 from saslpy.servers.sockets import TcpPlace, UnixPlace, listening
 
-from ..fakes import Broken, Slow, Users, list_log
+from ..doors import door_before
+from ..fakes import Broken, Slow, Users
 from ..real.saslpy import folder
+from . import fronts
+from .fronts import read_all
 
 JOE = encode_request(b"joe", b"secret", b"smtp", b"example.org")
 OK, NO, HANG_UP = b"\0\2OK", b"\0\x18NO authentication failed", b""
@@ -39,48 +36,25 @@ def place() -> Iterator[Path]:
         yield path / "mux"
 
 
-class Front:
-    """A running mux server and what it has logged."""
+class Front(fronts.Front):
+    """A running mux server."""
 
     def __init__(self, path: Path, loop: AcceptLoop[Any], lines: list[str]) -> None:
-        self.path, self.loop, self.lines = path, loop, lines
+        super().__init__(path, lines)
+        self.loop = loop
 
-    async def connect(self) -> trio.SocketStream:
-        return await trio.open_unix_socket(str(self.path))
-
-    async def ask(self, *pieces: bytes, end: bool = False) -> bytes:
-        """Send pieces one by one, read to the end."""
-        async with await self.connect() as stream:
-            for piece in pieces:
-                await stream.send_all(piece)
-                await trio.sleep(0)
-            if end:
-                await stream.send_eof()
-            return await read_all(stream)
-
-
-async def read_all(stream: trio.SocketStream) -> bytes:
-    data = b""
-    with trio.fail_after(10):
-        while more := await stream.receive_some():
-            data += more
-    return data
+    ask = fronts.Front.say
 
 
 @asynccontextmanager
 async def front(
     path: Path, *backends: Any, bounds: Bounds | None = None, most: int = 100, timeout: float = 3.0, **options: Any
 ) -> AsyncIterator[Front]:
-    log, lines = list_log()
-    async with trio.open_nursery() as nursery:
-        links = [Link(Guarded(f"b{i}", b, timeout, Health(log), nursery)) for i, b in enumerate(backends)]
-        chain = Chain(links, Checker(HashThreads(), log))
-        door = Authenticator(Rules([Route(chain)], NamePolicy(), bounds or Bounds(min_seconds=0.0)), log)
+    async with door_before(*backends, bounds=bounds, timeout=timeout) as at:
         with listening(UnixPlace(path)) as sock:
-            loop = AcceptLoop("mux", sock, MuxServer(door, MuxOptions(**options), log), most, log)
-            nursery.start_soon(loop.run, nursery)
-            yield Front(path, loop, lines)
-            nursery.cancel_scope.cancel()
+            loop = AcceptLoop("mux", sock, MuxServer(at.door, MuxOptions(**options), at.log), most, at.log)
+            at.nursery.start_soon(loop.run, at.nursery)
+            yield Front(path, loop, at.lines)
 
 
 STORE = {"joe@example.org": "{PLAIN}secret"}

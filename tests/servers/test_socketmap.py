@@ -11,12 +11,6 @@ import pytest
 import trio
 
 from saslpy import Account
-from saslpy.authenticator import Authenticator, Bounds, Route, Rules
-from saslpy.chain import Chain, Link
-from saslpy.checking import Checker
-from saslpy.guard import Guarded
-from saslpy.hashing import HashThreads
-from saslpy.health import Health
 from saslpy.listeners.socketmap import SocketmapListen
 from saslpy.names import NamePolicy
 from saslpy.protocols.netstrings import netstring
@@ -25,7 +19,9 @@ from saslpy.servers.accepting import AcceptLoop
 from saslpy.servers.socketmap import SocketmapOptions, SocketmapServer
 from saslpy.servers.sockets import UnixPlace, listening
 
-from ..fakes import Broken, Slow, Users, list_log
+from ..doors import door_before
+from ..fakes import Broken, Slow, Users
+from . import fronts
 
 JOE = Account("joe@example.org", maildir="/var/vmail/joe/", aliases=("sales@example.org",))
 STORE: dict[str, str | Account] = {
@@ -40,38 +36,14 @@ NOTFOUND = "NOTFOUND "
 LATER = "TEMP the address could not be looked up, try again later"
 
 
-class Front:
-    """A running socketmap server and what it has logged."""
-
-    def __init__(self, path: Path, lines: list[str]) -> None:
-        self.path, self.lines = path, lines
-
-    async def connect(self) -> trio.SocketStream:
-        return await trio.open_unix_socket(str(self.path))
+class Front(fronts.Front):
+    """A running socketmap server."""
 
     async def ask(self, name: str, key: str) -> str:
         """One question in a connection of its own; the reply without its length."""
         async with await self.connect() as stream:
             await stream.send_all(encode_request(name, key))
             return await reply(stream)
-
-    async def say(self, *pieces: bytes, end: bool = False) -> bytes:
-        """Send pieces one by one, read to the end."""
-        async with await self.connect() as stream:
-            for piece in pieces:
-                await stream.send_all(piece)
-                await trio.sleep(0)
-            if end:
-                await stream.send_eof()
-            return await read_all(stream)
-
-
-async def read_all(stream: trio.SocketStream) -> bytes:
-    data = b""
-    with trio.fail_after(10):
-        while more := await stream.receive_some():
-            data += more
-    return data
 
 
 async def reply(stream: trio.SocketStream) -> str:
@@ -88,16 +60,12 @@ async def reply(stream: trio.SocketStream) -> str:
 
 @asynccontextmanager
 async def front(path: Path, *backends: Any, timeout: float = 3.0, **options: Any) -> AsyncIterator[Front]:
-    log, lines = list_log()
-    async with trio.open_nursery() as nursery:
-        links = [Link(Guarded(f"b{i}", b, timeout, Health(log), nursery)) for i, b in enumerate(backends)]
-        names = NamePolicy(options.get("default_domain", ""))
-        rules = Rules([Route(Chain(links, Checker(HashThreads(), log)))], names, Bounds(min_seconds=0.0))
-        server = SocketmapServer(Authenticator(rules, log), SocketmapOptions(**options), log)
+    names = NamePolicy(options.get("default_domain", ""))
+    async with door_before(*backends, names=names, timeout=timeout) as at:
+        server = SocketmapServer(at.door, SocketmapOptions(**options), at.log)
         with listening(UnixPlace(path / "map")) as sock:
-            nursery.start_soon(AcceptLoop("map", sock, server, 100, log).run, nursery)
-            yield Front(path / "map", lines)
-            nursery.cancel_scope.cancel()
+            at.nursery.start_soon(AcceptLoop("map", sock, server, 100, at.log).run, at.nursery)
+            yield Front(path / "map", at.lines)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from . import need
 from .postfix import free_port
+from .processes import end
 from .system import need_namespaces
 
 NAMESPACE = """\
@@ -159,12 +160,7 @@ def _running(command: list[str], log: Path, environment: dict[str, str]) -> Iter
     try:
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)
 
 
 def _until_there(look: Callable[[], None], process: subprocess.Popen[bytes], log: Path, seconds: float = 15) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 from . import need
 from .postfix import free_port
+from .processes import await_greeting, end
 
 CONTRIB = Path(__file__).parents[2] / "contrib" / "dovecot"
 MAIN = """\
@@ -89,18 +89,12 @@ class Dovecot:
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
             )
-        self._wait()
+        await_greeting(self._master, self.imap, b"* OK", self.log)
         return self
 
     def __exit__(self, *_: object) -> None:
         """End the master, which ends the rest."""
-        if self._master is not None:
-            self._master.terminate()
-            try:
-                self._master.wait(15)
-            except subprocess.TimeoutExpired:
-                self._master.kill()
-                self._master.wait()
+        end(self._master)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def log(self) -> str:
@@ -122,20 +116,6 @@ class Dovecot:
             extra_groups=None if user is None else [],
         )
         return done.returncode, done.stdout + done.stderr
-
-    def _wait(self, seconds: float = 20.0) -> None:
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                with socket.create_connection(("127.0.0.1", self.imap), 5) as sock:
-                    if sock.recv(200).startswith(b"* OK"):
-                        return
-            except OSError:
-                pass
-            assert self._master is not None
-            assert self._master.poll() is None, f"dovecot ended:\n{self.log()}"
-            assert time.monotonic() < deadline, f"dovecot does not answer:\n{self.log()}"
-            time.sleep(0.02)
 
 
 class Lines:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Self
 
 from . import need
 from .postfix import free_port
+from .processes import await_greeting, end
 from .system import need_namespaces
 
 PACKAGE = "exim4-daemon-heavy"
@@ -78,18 +77,12 @@ class Exim:
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
             )
-        self._wait()
+        await_greeting(self._daemon, self.port, b"220", self.log)
         return self
 
     def __exit__(self, *_: object) -> None:
         """End it."""
-        if self._daemon is not None:
-            self._daemon.terminate()
-            try:
-                self._daemon.wait(15)
-            except subprocess.TimeoutExpired:
-                self._daemon.kill()
-                self._daemon.wait()
+        end(self._daemon)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def log(self) -> str:
@@ -110,20 +103,6 @@ class Exim:
         (self.folder / "group").write_text(f"{groups}{USER}:x:{owner.pw_gid}:\n")
         text = CONFIG.format(folder=self.folder, port=self.port, program=program, authenticators=self._authenticators)
         (self.folder / "conf").write_text(text)
-
-    def _wait(self, seconds: float = 20.0) -> None:
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), 5) as sock:
-                    if sock.recv(200).startswith(b"220"):
-                        return
-            except OSError:
-                pass
-            assert self._daemon is not None
-            assert self._daemon.poll() is None, f"exim ended:\n{self.log()}"
-            assert time.monotonic() < deadline, f"exim does not answer:\n{self.log()}"
-            time.sleep(0.05)
 
 
 def _owner() -> pwd.struct_passwd:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from . import need
+from .processes import await_greeting, end
 
 DAEMONS = Path("/usr/lib/postfix/sbin")
 MASTER = """\
@@ -99,18 +100,12 @@ class Postfix:
             stderr=subprocess.DEVNULL,
             env={**os.environ, "MAIL_CONFIG": str(self.folder)},
         )
-        self._wait()
+        await_greeting(self._master, self.port, b"220", self.log)
         return self
 
     def __exit__(self, *_: object) -> None:
         """End the master, which ends the rest."""
-        if self._master is not None:
-            self._master.terminate()
-            try:
-                self._master.wait(15)
-            except subprocess.TimeoutExpired:
-                self._master.kill()
-                self._master.wait()
+        end(self._master)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def log(self) -> str:
@@ -146,20 +141,6 @@ class Postfix:
         path.mkdir()
         path.chmod(mode)
         os.chown(path, uid, gid)
-
-    def _wait(self, seconds: float = 20.0) -> None:
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), 5) as sock:
-                    if sock.recv(200).startswith(b"220"):
-                        return
-            except OSError:
-                pass
-            assert self._master is not None
-            assert self._master.poll() is None, f"postfix ended:\n{self.log()}"
-            assert time.monotonic() < deadline, f"postfix does not answer:\n{self.log()}"
-            time.sleep(0.05)
 
 
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from . import need
+from .processes import end
 
 START_SECONDS = 30.0
 HOST = "127.0.0.77"
@@ -45,12 +46,7 @@ class Samba:
     def __exit__(self, *_: object) -> None:
         """End it, and remove the folder."""
         if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            end(self._process, 10)
             if self._process.stdin is not None:
                 self._process.stdin.close()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -33,11 +33,18 @@ class Channel:
     def receive(self) -> bytes | None:
         """A packet; None when there is none, an empty one when the other end is closed."""
         try:
-            return self.socket.recv(wire.MAX_PACKET)
+            return self._received()
         except BlockingIOError:
             return None
         except OSError:
             return b""
+
+    def _received(self) -> bytes:
+        try:
+            return self.socket.recv(wire.MAX_PACKET)
+        except ConnectionResetError:
+            # it ended with something of ours unread: this is told once, and before what it had said itself
+            return self.socket.recv(wire.MAX_PACKET)
 
     def send(self, message: Any, files: Sequence[int] = ()) -> None:
         """A message with file descriptors. Raises ``NotSent``."""

@@ -15,6 +15,7 @@ import trio
 
 from saslpy.process import control as module
 from saslpy.process import wire
+from saslpy.process.channel import Channel
 from saslpy.process.control import Control, Message
 from saslpy.process.handover import NotHandedOver, packed, unpacked
 from saslpy.servers.sockets import Place, UnixPlace
@@ -212,3 +213,18 @@ def is_open(file: int) -> bool:
         os.fstat(file)
         return True
     return False
+
+
+# --- the supervisor's end
+
+
+def test_what_a_process_said_is_heard_though_it_ended_with_something_unread() -> None:
+    """Linux tells of the unread bytes (ECONNRESET) before it hands out what was sent to us."""
+    ours, theirs = wire.pair()
+    with ours:
+        end = Channel(ours)
+        theirs.send(b"ready")
+        end.send(["ping"])
+        theirs.close()
+        assert end.receive() == b"ready"
+        assert end.receive() == b""

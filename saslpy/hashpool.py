@@ -28,8 +28,8 @@ MAX_WAITING = 1024
 AHEAD = 0.004
 """Seconds of work that a process is given ahead: enough not to idle, little enough that nobody waits behind it."""
 
-PATIENCE = (0.002, 0.016)
-"""Seconds that results may wait for others, least and most, for as long as more work waits than that by far.
+PATIENCE = (0.002, 0.040)
+"""Seconds that results may wait for others, least and most, no longer than the work that waits takes.
 
 A process that reports each result on its own wakes the event loop for each, and at 64 logins at a time the loop then
 took a third of the machine. It is given that much more ahead.
@@ -37,9 +37,6 @@ took a third of the machine. It is given that much more ahead.
 
 UNKNOWN = AHEAD + PATIENCE[1]
 """Seconds that a kind is taken to need before the first of it was seen: its process gets nothing else meanwhile."""
-
-BY_FAR = 4
-"""How many times as long the waiting jobs must take."""
 
 MAX_JOBS = 64
 """Jobs at one process."""
@@ -199,8 +196,8 @@ class HashPool:
         return len(self._queue) * self._costs.get(self._queue[0].task.kind, 0.0) / len(self._seats)
 
     def _patience(self) -> float:
-        """How long results may wait for others: little of what the jobs in the queue wait anyway."""
-        return min(max(PATIENCE[0], self.backlog() / BY_FAR), PATIENCE[1])
+        """How long results may wait for others: no longer than the jobs in the queue wait anyway."""
+        return min(max(PATIENCE[0], self.backlog()), PATIENCE[1])
 
     def _freest(self, ahead: float) -> _Seat | None:
         """The process with the least to do, None when all have enough."""

@@ -8,10 +8,11 @@ STAMP  := $(VENV)/.installed
 # the real servers and clients that the tests talk to, and what reads the manual pages
 DEBIAN := mariadb-server sasl2-bin libsasl2-modules postfix swaks fail2ban dovecot-core courier-authlib slapd ldap-utils \
           python3-ldap db-util man-db mandoc zsh systemd gsasl jose \
-          dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-auth-lua nginx libnginx-mod-mail ucspi-tcp curl \
-          courier-authdaemon courier-authlib-userdb courier-base maildrop
+          dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-submissiond dovecot-managesieved dovecot-auth-lua \
+          nginx libnginx-mod-mail ucspi-tcp curl courier-authdaemon courier-authlib-userdb courier-base maildrop m4 subversion \
+          lua5.3
 # the same, for what cannot be installed beside the others
-UNPACKED := exim4-daemon-heavy courier-imap courier-pop cyrus-imapd cyrus-common
+UNPACKED := exim4-daemon-heavy courier-imap courier-pop cyrus-imapd cyrus-pop3d cyrus-common sendmail-bin sendmail-cf
 
 .PHONY: help run test check format fuzz bench install packages unpacked clean
 

@@ -66,7 +66,8 @@ class Core:
         raise AssertionError(step)
 
     def candidate(self, name: str) -> Candidate:
-        return Candidate(Account(name), (parse(self.users[name]),))
+        store: Any = None
+        return Candidate(Account(name), store, (parse(self.users[name]),))
 
 
 def yes(name: str) -> Accept:

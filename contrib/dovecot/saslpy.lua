@@ -7,6 +7,12 @@ local URL = "http://127.0.0.1:9080"        -- [[listen]] protocol = "http", addr
 local SECRET = "/etc/dovecot/saslpy.secret" -- what its secret_file holds; root:dovecot, 0640
 local VERSION = "2.3"                       -- of Dovecot: "2.3" or "2.4"
 
+-- saslpy answers within its deadline, 8 seconds
+local HTTP = {
+  ["2.3"] = { request_timeout_msecs = 10000, connect_timeout_msecs = 2000, max_attempts = 1 },
+  ["2.4"] = { request_timeout = "10s", connect_timeout = "2s", request_max_attempts = "1" },
+}
+
 local secret = ""
 local client
 
@@ -14,8 +20,7 @@ function script_init()
   local file = assert(io.open(SECRET))
   secret = file:read("l") or ""
   file:close()
-  -- saslpy answers within its deadline, 8 seconds
-  client = dovecot.http.client({ request_timeout_msecs = 10000, connect_timeout_msecs = 2000, max_attempts = 1 })
+  client = dovecot.http.client(HTTP[VERSION])
   return 0
 end
 
@@ -112,9 +117,16 @@ local function ask(path, fields)
   return status, answer
 end
 
+-- 2.4 has other names for them
+
 local function service_of(req)
   if VERSION == "2.3" then return req.service or "" end
   return req.protocol or ""
+end
+
+local function client_of(req)
+  if VERSION == "2.3" then return req.rip or "" end
+  return req.remote_ip or ""
 end
 
 -- Dovecot's userdb fields of an account, a table of texts
@@ -131,7 +143,7 @@ end
 
 function auth_password_verify(req, password)
   local status, answer = ask("/login", {
-    login = req.user, password = password, service = service_of(req), client = req.rip or "",
+    login = req.user, password = password, service = service_of(req), client = client_of(req),
   })
   if status == 200 then
     return dovecot.auth.PASSDB_RESULT_OK, { user = answer.login }

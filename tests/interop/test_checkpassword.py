@@ -20,6 +20,7 @@ import pytest
 
 from ..real import need, popup
 from ..real.postfix import free_port
+from ..real.processes import end
 from ..real.saslpy import Daemon, configured, folder, run, serving
 from ..real.system import need_root
 
@@ -269,8 +270,7 @@ def test_qmail_s_pop3(daemon: Daemon, place: Path) -> None:
         assert pop3(port, LOGIN, "wrong") == "-ERR authorization failed"
         assert pop3(port, "joe@down.example", PASSWORD) == "-ERR [SYS/TEMP] temporary problem"
     finally:
-        server.terminate()
-        server.wait(10)
+        end(server)
     assert "client=127.0.0.1" in daemon.lines("login")[-1]
 
 

@@ -8,11 +8,12 @@ import imaplib
 import os
 import poplib
 import pwd
+import re
 import signal
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def member() -> Iterator[str]:
 def site(place: Path, member: str) -> Iterator[Site]:
     (place / "mail").mkdir()
     os.chown(place / "mail", VMAIL, VMAIL)
-    dovecot = Dovecot(place, f"!include {CONTRIB}/saslpy-2.3.conf\n{QUOTA}")
+    dovecot = Dovecot(place, shipped() + QUOTA)
     site = Site(place, dovecot, configuration(place, dovecot.base))
     add_users(place)
     change(place, f"UPDATE users SET uid = {pwd.getpwnam(member).pw_uid} WHERE login = 'member@example.org'")
@@ -98,6 +99,13 @@ def site(place: Path, member: str) -> Iterator[Site]:
             yield site
     finally:
         assert site.daemon.stop() == 0, site.log()
+
+
+def shipped() -> str:
+    """contrib's file, as it is where dovecot-managesieved is installed."""
+    before, found, block = (CONTRIB / "saslpy-2.3.conf").read_text().partition("#service managesieve-login {")
+    assert found
+    return before + re.sub(r"^#", "", found + block, flags=re.MULTILINE)
 
 
 @pytest.fixture
@@ -167,7 +175,7 @@ def rcpt(dovecot: Dovecot, name: str) -> str:
         return lines.ask(f"RCPT TO:<{name}@example.org>", ["2", "4", "5"])
 
 
-# --- IMAP and POP3
+# --- IMAP, POP3, submission and ManageSieve
 
 
 def test_the_mechanisms_that_it_offers_are_ours(dovecot: Dovecot) -> None:
@@ -250,6 +258,57 @@ def test_pop3(dovecot: Dovecot) -> None:
     with pytest.raises(poplib.error_proto, match=r"\[AUTH\]"):
         client.pass_("wrong")
     client.close()
+
+
+def submission(dovecot: Dovecot, name: str, password: str = PASSWORD) -> str:
+    """What the submission server answers to AUTH."""
+    with Lines(dovecot.submission) as lines:
+        assert lines.ask("EHLO here", ["250 "]).startswith("250 ")
+        return lines.ask("AUTH PLAIN " + plain(name, name, password), ["2", "4", "5"])
+
+
+@contextmanager
+def sieve(dovecot: Dovecot) -> Iterator[Lines]:
+    """A connection to ManageSieve, behind its greeting."""
+    with Lines(dovecot.sieve) as lines:
+        while not lines.line().startswith("OK"):
+            pass
+        yield lines
+
+
+def managesieve(dovecot: Dovecot, name: str, password: str = PASSWORD) -> str:
+    """What ManageSieve answers to AUTHENTICATE."""
+    with sieve(dovecot) as lines:
+        return lines.ask(f'AUTHENTICATE "PLAIN" "{plain(name, name, password)}"', ["OK", "NO"])
+
+
+@pytest.mark.parametrize(
+    ("ask", "service", "yes", "no", "later"),
+    [
+        (submission, "submission", "235 2.7.0", "535 5.7.8", "454 4.7.0"),
+        (managesieve, "sieve", 'OK "Logged in', 'NO "Authentication failed', "NO (TRYLATER)"),
+    ],
+    ids=["submission", "managesieve"],
+)
+def test_submission_and_managesieve(
+    site: Site, ask: Callable[..., str], service: str, yes: str, no: str, later: str
+) -> None:
+    assert ask(site.dovecot, "joe").startswith(yes), site.dovecot.log()
+    for name, password in (("joe", "wrong"), ("nobody", PASSWORD), ("off", PASSWORD), ("old", PASSWORD)):
+        assert ask(site.dovecot, name, password).startswith(no)
+    with outage(site.place):
+        assert ask(site.dovecot, "joe").startswith(later)
+        assert ask(site.dovecot, "joe", "wrong").startswith(later)
+    assert ask(site.dovecot, "joe").startswith(yes)
+    site.daemon.wait_for(f"login verdict=accept reason=ok login=joe@example.org service={service} mechanism=PLAIN")
+
+
+def test_managesieve_writes_into_the_users_home(dovecot: Dovecot, place: Path) -> None:
+    with sieve(dovecot) as lines:
+        assert lines.ask(f'AUTHENTICATE "PLAIN" "{plain("joe", "joe")}"', ["OK", "NO"]).startswith("OK")
+        assert lines.ask('PUTSCRIPT "mine" {7+}\r\nkeep;\r\n', ["OK", "NO"]).startswith("OK"), dovecot.log()
+    [script] = (place / "mail" / "joe").rglob("mine.sieve")
+    assert script.stat().st_uid == VMAIL
 
 
 def test_the_quota_is_the_accounts(dovecot: Dovecot) -> None:

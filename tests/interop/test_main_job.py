@@ -14,7 +14,7 @@ from saslpy import passwords
 
 from ..real import need
 from ..real.mariadb import MariaDb
-from ..real.postfix import Postfix, swaks
+from ..real.postfix import MAIN, SMTPD_CONF, Postfix, swaks
 from ..real.saslpy import Daemon, ask, back_within, configured, folder, run, serving
 
 pytestmark = pytest.mark.real
@@ -87,8 +87,9 @@ def test_testsaslauthd(daemon: Daemon, place: Path, options: tuple[str, ...], st
 
 @pytest.mark.skipif(os.geteuid() != 0 and not os.environ.get("CI"), reason="Postfix's master wants root")
 def test_postfix(daemon: Daemon, place: Path, database: MariaDb) -> None:
-    """SMTP AUTH through libsasl2: 235, 535; 454 while the database is gone or hangs; 235 when it is back."""
-    with Postfix(place, place / "mux") as postfix:
+    """SMTP AUTH through libsasl2, by the file of contrib, in a chroot: 235, 535; 454 while the database is gone
+    or hangs; 235 when it is back."""
+    with Postfix(place, place / "mux", chroot=True) as postfix:
         for mechanism in ("PLAIN", "LOGIN"):
             assert swaks(postfix.port, LOGIN, PASSWORD, mechanism).startswith("235 2.7.0"), postfix.log()
             assert swaks(postfix.port, LOGIN, "wrong", mechanism).startswith("535 5.7.8"), postfix.log()
@@ -115,6 +116,12 @@ def test_postfix(daemon: Daemon, place: Path, database: MariaDb) -> None:
     down, up = daemon.lines("backend-down"), daemon.lines("backend-up")
     assert len(down) == 2, down
     assert len(up) == 2, up
+
+
+def test_postfix_ran_with_the_lines_that_the_file_names() -> None:
+    named = [line.removeprefix("#   ") for line in SMTPD_CONF.splitlines() if line.startswith("#   smtpd_")]
+    assert len(named) == 3
+    assert set(named) <= set(MAIN.splitlines())
 
 
 def test_no_secret_is_in_the_log(daemon: Daemon, place: Path) -> None:

@@ -11,13 +11,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 
 from ..real import need
 from ..real.pam import userdb_stack
+from ..real.processes import end
 from ..real.saslpy import ask, configured, serving
+from ..real.systemd import listener, started_with
 
 UNIT = Path(__file__).parents[2] / "contrib" / "systemd" / "saslpy.service"
 USERS = '[backend.local]\ntype = "static"\nusers = { joe = "{PLAIN}secret" }\n'
@@ -89,38 +90,6 @@ def test_what_the_service_manager_hears(place: Path) -> None:
         assert manager.hears() == ["STOPPING=1"]
 
 
-STARTER = """
-import os, sys
-names, sockets, command = sys.argv[1], [int(n) for n in sys.argv[2].split(",")], sys.argv[3:]
-for position, number in enumerate(sockets):
-    os.dup2(number, 100 + position)
-for position in range(len(sockets)):
-    os.dup2(100 + position, 3 + position)
-    os.close(100 + position)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(sockets)), LISTEN_FDNAMES=names)
-os.execv(command[0], command)
-"""
-
-
-def listener(path: Path, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, kind)
-    sock.bind(str(path))
-    if kind == socket.SOCK_STREAM:
-        sock.listen(10)
-    return sock
-
-
-def started_with(config: Path, names: str, *sockets: socket.socket | BinaryIO) -> subprocess.Popen[bytes]:
-    numbers = ",".join(str(sock.fileno()) for sock in sockets)
-    serve = [sys.executable, "-m", "saslpy", "serve", "--config", str(config)]
-    with config.with_suffix(".log").open("wb") as log:
-        return subprocess.Popen(
-            [sys.executable, "-c", STARTER, names, numbers, *serve],
-            pass_fds=[sock.fileno() for sock in sockets],
-            stderr=log,
-        )
-
-
 def passed(place: Path) -> Path:
     """A configuration whose only socket is one that was passed."""
     config = place / "saslpy.toml"
@@ -142,7 +111,7 @@ def test_a_socket_of_systemd_is_served_from_the_first_caller_on(place: Path) -> 
                 while ask(place, "ann", "secret") != "accept":
                     assert time.monotonic() < deadline
             finally:
-                process.terminate()
+                end(process)
         assert process.returncode == 0
         assert (place / "mux").exists()  # it is not ours to remove
 
@@ -205,4 +174,4 @@ def test_pam_and_hashes_work_where_no_memory_can_be_made_executable(place: Path)
             assert ask(place, "pam", "secret") == "accept"
             assert ask(place, "pam", "wrong") == "reject"
         finally:
-            process.terminate()
+            end(process)

@@ -1,110 +1,125 @@
-"""A private Cyrus IMAP on loopback. It conflicts with Dovecot as a package, so `make test` unpacks it beside."""
+"""A private Cyrus IMAP with POP3 and ManageSieve, on loopback, in a folder that is gone afterwards.
+
+Its packages conflict with Dovecot's: `make test` unpacks them. It runs in a mount namespace (unshare(1)) with a syslog of
+its own.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Self
 
-import pytest
-
+from . import need
 from .postfix import free_port
+from .processes import await_greeting, end
+from .syslog import Syslog
+from .system import need_namespaces, need_root
 
 UNPACKED = Path(sys.prefix, "debian")
-BIN = UNPACKED / "cyrus-imapd/usr/lib/cyrus/bin"
 COMMON = UNPACKED / "cyrus-common/usr/lib"
-IMAPD = """\
-configdirectory: {folder}/conf
-partition-default: {folder}/mail
+PROGRAMS = (
+    UNPACKED / "cyrus-imapd/usr/lib/cyrus/bin/imapd",
+    UNPACKED / "cyrus-pop3d/usr/lib/cyrus/bin/pop3d",
+    COMMON / "cyrus/bin/timsieved",
+    COMMON / "cyrus/bin/ctl_cyrusdb",
+    COMMON / "cyrus/bin/master",
+)
+USER, GROUP = "nobody", "nogroup"
+IMAPD = f"""\
+configdirectory: {{folder}}/conf
+partition-default: {{folder}}/mail
 defaultpartition: default
-cyrus_user: nobody
-cyrus_group: nogroup
+sievedir: {{folder}}/sieve
+cyrus_user: {USER}
+cyrus_group: {GROUP}
 servername: localhost
-allowplaintext: yes
-virtdomains: userid
 unixhierarchysep: yes
 altnamespace: yes
+autocreate_quota: 0
 failedloginpause: 0
-{sasl}
+{{settings}}
 """
 CYRUS = """\
 START {{
   recover cmd="{folder}/bin/ctl_cyrusdb -r -C {folder}/imapd.conf"
 }}
 SERVICES {{
-  imap cmd="{folder}/bin/imapd -C {folder}/imapd.conf" listen="127.0.0.1:{port}" prefork=0
+  imap cmd="{folder}/bin/imapd -C {folder}/imapd.conf" listen="127.0.0.1:{imap}" prefork=0
+  pop3 cmd="{folder}/bin/pop3d -C {folder}/imapd.conf" listen="127.0.0.1:{pop3}" prefork=0
+  sieve cmd="{folder}/bin/timsieved -C {folder}/imapd.conf" listen="127.0.0.1:{sieve}" prefork=0
 }}
 EVENTS {{
 }}
 """
+START = """\
+cd "{folder}"
+export LD_LIBRARY_PATH="{folder}/lib" CYRUS_USER={user}
+exec bin/master -D -C imapd.conf -M cyrus.conf -p pid
+"""
 
 
 class Cyrus:
-    """``with Cyrus(folder, sasl) as cyrus:``; IMAP on ``127.0.0.1:cyrus.port``. Needs root.
+    """``with Cyrus(folder, settings) as cyrus:``; ``cyrus.ports`` on loopback: "imap", "pop3", "sieve". Needs root.
 
-    ``sasl`` are lines of imapd.conf.
+    ``settings`` are lines of imapd.conf. ``log`` is its syslog.
     """
 
-    def __init__(self, folder: Path, sasl: str) -> None:
+    def __init__(self, folder: Path, settings: str) -> None:
         self.folder = folder / "cyrus"
-        self.port = free_port()
-        self._sasl = sasl
+        self.ports = {name: free_port() for name in ("imap", "pop3", "sieve")}
+        self.log = Syslog(self.folder)
+        self._settings = settings
         self._master: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        if not BIN.is_dir() or os.geteuid() != 0:
-            (pytest.fail if os.environ.get("CI") else pytest.skip)(
-                "needs root and Cyrus IMAP, which `make unpacked` gets"
-            )
-        for name in ("conf/db", "conf/socket", "conf/proc", "conf/log", "conf/lock", "mail"):
-            (self.folder / name).mkdir(parents=True)
-        (self.folder / "imapd.conf").write_text(IMAPD.format(folder=self.folder, sasl=self._sasl))
-        (self.folder / "cyrus.conf").write_text(CYRUS.format(folder=self.folder, port=self.port))
-        self._copy()
-        for path in (self.folder, *self.folder.rglob("*")):
-            shutil.chown(path, "nobody", "nogroup")
-        self._master = subprocess.Popen(
-            [self.folder / "bin/master", "-C", "imapd.conf", "-M", "cyrus.conf", "-p", "pid"],
-            cwd=self.folder,
-            env={
-                "LD_LIBRARY_PATH": str(next(COMMON.glob("*-linux-gnu"))),
-                "CYRUS_USER": "nobody",
-                "PATH": "/usr/bin:/bin",
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        until = time.monotonic() + 20
-        while not self._answers():
-            assert time.monotonic() < until, "Cyrus does not answer"
-            time.sleep(0.05)
+        """Lay it out, start it, wait for its greeting."""
+        for program in PROGRAMS:
+            need(str(program), package="cyrus-imapd cyrus-pop3d cyrus-common, by `make unpacked`")
+        need_root()
+        need_namespaces()
+        self._lay_out()
+        self.log.__enter__()
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._master is not None
-        self._master.terminate()
-        try:
-            self._master.wait(10)
-        except subprocess.TimeoutExpired:
-            self._master.kill()
-            self._master.wait()
+        """End the master, which ends the rest."""
+        end(self._master)
+        self.log.__exit__()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _copy(self) -> None:
-        """Its programs, to where the user that it becomes can read them: a checkout may be under /root."""
+    def _lay_out(self) -> None:
+        for name in ("conf/db", "conf/socket", "conf/proc", "conf/log", "conf/lock", "mail", "sieve"):
+            (self.folder / name).mkdir(parents=True)
+        (self.folder / "imapd.conf").write_text(IMAPD.format(folder=self.folder, settings=self._settings))
+        (self.folder / "cyrus.conf").write_text(CYRUS.format(folder=self.folder, **self.ports))
+        # its programs, to where the user that it becomes can read them: a checkout may be under /root
         shutil.copytree(next(COMMON.glob("*-linux-gnu")), self.folder / "lib", symlinks=True)
         (self.folder / "bin").mkdir()
-        for program in (BIN / "imapd", COMMON / "cyrus/bin/ctl_cyrusdb", COMMON / "cyrus/bin/master"):
+        for program in PROGRAMS:
             shutil.copy(program, self.folder / "bin")
+        for path in (self.folder, *self.folder.rglob("*")):
+            shutil.chown(path, USER, GROUP)
 
-    def _answers(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), 5) as sock:
-                return sock.recv(100).startswith(b"* OK")
-        except OSError:
-            return False
+    def _start(self) -> None:
+        script = self.log.namespace + START.format(folder=self.folder, user=USER)
+        with (self.folder / "stderr").open("wb") as errors:
+            self._master = subprocess.Popen(
+                ["unshare", "--mount", "sh", "-ec", script],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                env={"PATH": os.defpath},
+            )
+        await_greeting(self._master, self.ports["imap"], b"* OK", self._said)
+
+    def _said(self) -> str:
+        return self.log.text() + "\n" + (self.folder / "stderr").read_text(errors="replace")

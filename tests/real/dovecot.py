@@ -14,12 +14,21 @@ from .postfix import free_port
 from .processes import await_greeting, end
 
 CONTRIB = Path(__file__).parents[2] / "contrib" / "dovecot"
+PARTS = {
+    "imap": "dovecot-imapd",
+    "pop3": "dovecot-pop3d",
+    "lmtp": "dovecot-lmtpd",
+    "submission": "dovecot-submissiond",
+    "managesieve": "dovecot-managesieved",
+}
+"""The programs of its protocols, and their packages."""
+
 MAIN = """\
 base_dir = {folder}/run
 state_dir = {folder}/state
 instance_name = saslpy-test
 log_path = {folder}/log
-protocols = imap pop3 lmtp
+protocols = imap pop3 lmtp submission sieve
 listen = 127.0.0.1
 ssl = no
 disable_plaintext_auth = no
@@ -31,6 +40,8 @@ auth_failure_delay = 0
 default_process_limit = 20
 default_client_limit = 200
 stats_writer_socket_path =
+submission_relay_host = 127.0.0.1
+submission_relay_port = {lmtp}
 namespace inbox {{
   inbox = yes
 }}
@@ -50,6 +61,19 @@ service pop3-login {{
     port = 0
   }}
 }}
+service submission-login {{
+  inet_listener submission {{
+    port = {submission}
+  }}
+  inet_listener submissions {{
+    port = 0
+  }}
+}}
+service managesieve-login {{
+  inet_listener sieve {{
+    port = {sieve}
+  }}
+}}
 service lmtp {{
   inet_listener lmtp {{
     port = {lmtp}
@@ -60,15 +84,16 @@ service lmtp {{
 
 
 class Dovecot:
-    """``with Dovecot(folder, "!include …") as dovecot:``; IMAP, POP3 and LMTP on loopback. Needs root.
+    """``with Dovecot(folder, "!include …") as dovecot:``; IMAP, POP3, LMTP, submission and ManageSieve on loopback.
 
-    ``more`` is for the end of its configuration. ``base`` is where its sockets are.
+    ``more`` is for the end of its configuration. ``base`` is where its sockets are. Needs root.
     """
 
     def __init__(self, folder: Path, more: str) -> None:
         self.folder = folder / "dovecot"
         self.base = self.folder / "run"
         self.imap, self.pop3, self.lmtp = free_port(), free_port(), free_port()
+        self.submission, self.sieve = free_port(), free_port()
         self.config = self.folder / "dovecot.conf"
         self._more = more
         self._master: subprocess.Popen[bytes] | None = None
@@ -78,9 +103,15 @@ class Dovecot:
     def __enter__(self) -> Self:
         """Lay it out, start it, wait for its greeting."""
         program = need("dovecot", package="dovecot-core")
-        for part, package in (("imap", "dovecot-imapd"), ("pop3", "dovecot-pop3d"), ("lmtp", "dovecot-lmtpd")):
+        for part, package in PARTS.items():
             need(part, package=package)
-        ports = {"imap": self.imap, "pop3": self.pop3, "lmtp": self.lmtp}
+        ports = {
+            "imap": self.imap,
+            "pop3": self.pop3,
+            "lmtp": self.lmtp,
+            "submission": self.submission,
+            "sieve": self.sieve,
+        }
         self.config.write_text(MAIN.format(folder=self.folder, more=self._more, **ports))
         with (self.folder / "stderr").open("wb") as errors:
             self._master = subprocess.Popen(

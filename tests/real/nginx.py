@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 import socketserver
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Self
 
 from . import need
 from .postfix import free_port
+from .processes import await_greeting, end
 
 MODULE = Path("/usr/lib/nginx/modules/ngx_mail_module.so")
 CONTRIB = Path(__file__).parents[2] / "contrib" / "nginx" / "saslpy.conf"
@@ -69,7 +68,7 @@ class Nginx:
             stderr=subprocess.DEVNULL,
         )
         try:
-            self._wait()
+            await_greeting(self._process, self.ports["open"], b"220", self.log)
         except BaseException:
             self.__exit__()
             raise
@@ -77,24 +76,12 @@ class Nginx:
 
     def __exit__(self, *_: object) -> None:
         """End it."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(15)
+        end(self._process)
 
     def log(self) -> str:
         """What it has logged."""
         file = self.folder / "error.log"
         return file.read_text(errors="replace") if file.exists() else ""
-
-    def _wait(self, seconds: float = 15.0) -> None:
-        deadline = time.monotonic() + seconds
-        while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.ports["open"]), 5):
-                return
-            assert self._process is not None
-            assert self._process.poll() is None, f"nginx ended:\n{self.log()}"
-            assert time.monotonic() < deadline, f"nginx does not answer:\n{self.log()}"
-            time.sleep(0.02)
 
 
 class Upstream:

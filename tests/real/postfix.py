@@ -20,7 +20,7 @@ from .processes import await_greeting, end
 
 DAEMONS = Path("/usr/lib/postfix/sbin")
 MASTER = """\
-{port} inet n - n - - smtpd
+{port} inet n - {chroot} - - smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -63,6 +63,8 @@ smtpd_client_connection_rate_limit = 0
 """
 CONTRIB = Path(__file__).parents[2] / "contrib" / "postfix"
 SMTPD_CONF = (CONTRIB / "smtpd-saslauthd.conf").read_text()
+MUX = "/var/run/saslauthd/mux"
+"""Where it says that the socket is."""
 
 
 class Postfix:
@@ -70,6 +72,7 @@ class Postfix:
 
     It asks through Cyrus SASL, as ``smtpd_conf`` says, unless ``settings``, further lines of main.cf, say otherwise.
     ``services`` are further lines of master.cf; ``within`` is what starts it elsewhere, in a mount namespace, say.
+    ``chroot``: smtpd sees nothing but the queue's folder, as Debian has it; the mux socket is in there, too.
     """
 
     def __init__(
@@ -80,11 +83,13 @@ class Postfix:
         smtpd_conf: str = SMTPD_CONF,
         services: str = "",
         within: Sequence[str] = (),
+        chroot: bool = False,
     ) -> None:
         self.folder = folder / "postfix"
         self.port = free_port()
         self._settings = settings
-        self._smtpd_conf = smtpd_conf.replace("saslauthd_path: /var/run/saslauthd/mux", f"saslauthd_path: {mux}")
+        self._mux, self._chroot = mux, chroot
+        self._smtpd_conf = smtpd_conf if chroot else smtpd_conf.replace(f": {MUX}\n", f": {mux}\n")
         self._services = services
         self._within = within
         self._master: subprocess.Popen[bytes] | None = None
@@ -125,7 +130,8 @@ class Postfix:
             (self.folder / name).mkdir(parents=True)
         self.folder.chmod(0o755)
         (self.folder / "main.cf").write_text(MAIN.format(folder=self.folder, settings=self._settings))
-        (self.folder / "master.cf").write_text(MASTER.format(port=f"127.0.0.1:{self.port}") + self._services)
+        master = MASTER.format(port=f"127.0.0.1:{self.port}", chroot="y" if self._chroot else "n")
+        (self.folder / "master.cf").write_text(master + self._services)
         (self.folder / "sasl" / "smtpd.conf").write_text(self._smtpd_conf)
         owner, drop = pwd.getpwnam("postfix"), grp.getgrnam("postdrop")
         queue = self.folder / "queue"
@@ -135,6 +141,10 @@ class Postfix:
         self._give(queue / "public", 0o710, owner.pw_uid, drop.gr_gid)
         (queue / "pid").mkdir(mode=0o755)
         os.chown(self.folder / "data", owner.pw_uid, -1)
+        if self._chroot:
+            inside = queue / MUX.lstrip("/")
+            inside.parent.mkdir(parents=True)
+            inside.hardlink_to(self._mux)
 
     @staticmethod
     def _give(path: Path, mode: int, uid: int, gid: int) -> None:

@@ -104,7 +104,7 @@ def configured(place: Path, backends: str, auth: str = "", listen: str = "") -> 
     path = place / "saslpy.toml"
     user = 'user = "root"' if os.geteuid() == 0 else ""
     path.write_text(
-        f"[daemon]\nrun_dir = 'run'\n{user}\n[auth]\n{auth}\n{backends}\n"
+        f"[daemon]\nrun_dir = 'run'\nstate_dir = 'state'\n{user}\n[auth]\n{auth}\n{backends}\n"
         f'[[listen]]\nprotocol = "saslauthd"\npath = "mux"\nmode = "0666"\n{listen}\n'
     )
     return path

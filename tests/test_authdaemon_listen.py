@@ -50,6 +50,16 @@ def test_faults(place: Path, more: str, told: str) -> None:
     assert error.value.faults[0].startswith(told)
 
 
+def test_stored_passwords_are_told_over_a_unix_socket_alone(place: Path) -> None:
+    assert listener(place, "secrets = true\n").secrets
+    with pytest.raises(ConfigError, match=r"listen\[1\]\.secrets: over TCP everybody"):
+        load(
+            configured(
+                place, USERS, listen=LISTEN.replace('path = "authdaemon"', 'address = "127.0.0.1:0"\nsecrets = true')
+            )
+        )
+
+
 def test_a_login_by_saslpy_test(place: Path) -> None:
     config = configured(place, USERS, "min_seconds = 0", LISTEN)
 

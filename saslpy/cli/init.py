@@ -42,16 +42,13 @@ def run(arguments: argparse.Namespace) -> int:
 def _init(folder: Path | None, user: str | None) -> Path:
     """Everything that can be wrong is looked at before anything is written."""
     if folder is None:
-        config, store, socket, run_dir = (
-            SYSTEM_CONFIG,
-            str(SYSTEM_STORE),
-            str(SYSTEM_SOCKET),
-            '# run_dir = "/run/saslpy"',
-        )
+        config, store, socket = SYSTEM_CONFIG, str(SYSTEM_STORE), str(SYSTEM_SOCKET)
+        run_dir, state_dir = '# run_dir = "/run/saslpy"', '# state_dir = "/var/lib/saslpy"'
     else:
         # a folder of their own for the store and the socket: they belong to the daemon's user, the configuration to you
-        config, store, socket, run_dir = folder / "saslpy.toml", "data/users.db", "run/mux", 'run_dir = "run"'
-    text = TEMPLATE.format(store=store, socket=socket, user=_user_line(user), run_dir=run_dir)
+        config, store, socket = folder / "saslpy.toml", "data/users.db", "run/mux"
+        run_dir, state_dir = 'run_dir = "run"', 'state_dir = "data"'
+    text = TEMPLATE.format(store=store, socket=socket, user=_user_line(user), run_dir=run_dir, state_dir=state_dir)
     settings = _read(text, config)
     who = daemon_user(user)
     backend = settings.backends["local"]

@@ -7,6 +7,7 @@ TEMPLATE = """\
 [daemon]
 {user: <29}  # started by root, the daemon goes on as this user
 {run_dir: <29}  # for the socket that `saslpy status` asks
+{state_dir: <29}  # for what outlives the daemon
 # log_format = "logfmt"        # or "json"
 # log_level = "info"           # debug, info, warning, error; audit lines are always written
 

@@ -20,7 +20,8 @@ class AuthdaemonListen(Listen):
     ``mechanisms``: empty for those of ``[auth]`` that can be served here. PLAIN or LOGIN allows passwords in the clear,
     CRAM-MD5 also CRAM-SHA1 and CRAM-SHA256. ``default_options`` are Courier's options for accounts that do not have them
     themselves. ``password_only``: the services that only want to know whether a password is right; for all others an
-    account without uid, gid and home is "could not find out". ``secrets``: callers also get the stored passwords.
+    account without uid, gid and home is "could not find out". ``secrets``: callers also get the stored passwords. Over TCP,
+    where the kernel says nobody's name, nobody is told of users without their password.
     ``temporary_failure`` can only be "drop": Courier's clients know no other word.
     """
 
@@ -38,6 +39,10 @@ class AuthdaemonListen(Listen):
         for number, name in enumerate(self.mechanisms):
             if name not in _SERVED:
                 raise ValueError(f"mechanisms[{number}]: {name} is not served here; those are {', '.join(_SERVED)}")
+        if self.secrets and self.address is not None:
+            raise ValueError(
+                "secrets: over TCP everybody on this machine, and beyond, would be told the stored passwords"
+            )
         for key, value in self.default_options.items():
             if not key or set("=,") & set(key) or "," in value or not (key + value).isprintable():
                 raise ValueError(f"default_options: {key!r} cannot be told: no commas, and no equals sign in a name")

@@ -86,6 +86,17 @@ class HttpListen(Listen):
         self._read_secrets()
         if self.allow_remote and not self.secret:
             raise ValueError("secret_file: is required with allow_remote, or anybody could try passwords here")
+        if self.address is not None and not self.secret:
+            self._check_strangers()
+
+    def _check_strangers(self) -> None:
+        """What must not be told to, and not be believed of, everybody who has a login on this machine."""
+        if self.upstream_password:
+            raise ValueError(
+                "secret_file: is required with upstream_password_file over TCP, or others are told the password"
+            )
+        if "EXTERNAL" in self.mechanisms:
+            raise ValueError("secret_file: is required with EXTERNAL over TCP, or others can claim any certificate")
 
     def _read_secrets(self) -> None:
         for key in ("secret", "upstream_password"):

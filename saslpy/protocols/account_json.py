@@ -44,9 +44,9 @@ class Question:
 def read_question(body: bytes, lookup: bool = False) -> Question:
     """The question in a body; a ``lookup`` has no password. Raises ``ProtocolError``."""
     try:
-        found = json.loads(body)
+        found = json.loads(body, object_pairs_hook=_each_once)
     except (ValueError, RecursionError):  # the error would show what came
-        raise ProtocolError("the body is no JSON") from None
+        raise ProtocolError("the body is no JSON, or says something twice") from None
     if not isinstance(found, dict):
         raise ProtocolError("the body is no JSON object")
     known = [key for key in (*_TEXTS, "userdb") if not (lookup and key == "password")]
@@ -61,6 +61,14 @@ def read_question(body: bytes, lookup: bool = False) -> Question:
     if found.get("userdb") not in (None, *get_args(Version)):
         raise ProtocolError(f"userdb is none of {', '.join(get_args(Version))}")
     return Question(**found)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object. Raises ``ValueError`` where a key is there twice: which one has another program looked at?"""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError
+    return found
 
 
 def answer(verdict: Accept | Account | Reject | Defer, version: Version | None = None) -> dict[str, Any]:

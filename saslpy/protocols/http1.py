@@ -6,6 +6,7 @@ Requests that come behind each other are answered in turn. A request with a faul
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,9 @@ MAX_HEAD = 32_768
 
 MAX_BODY = 65_536
 """Bytes of a request's body."""
+
+MAX_CHUNKS = 1024
+"""Chunks that a body may come in: each costs time, before it is known who asks."""
 
 REASONS = {
     200: "OK",
@@ -79,18 +83,26 @@ def json_answer(status: int, value: Any, *fields: tuple[bytes, bytes]) -> Answer
     return Answer(status, ((b"Content-Type", b"application/json"), *fields), json.dumps(value).encode() + b"\n")
 
 
+def _request(head: h11.Request, body: bytes = b"") -> Request:
+    path = head.target.partition(b"?")[0].decode("ascii", "replace")
+    return Request(head.method.decode("ascii"), path, tuple(head.headers), body)
+
+
 class HttpSide:
     """Takes bytes in pieces of any size; ``next`` gives a request, which ``answer`` must be told of before the next one.
 
-    ``halfway``: a request has begun to come. ``ended``: no other one can come.
+    ``halfway``: a request has begun to come. ``ended``: no other one can come. ``check`` is given each request before its
+    body is read, and may raise ``HttpFault``.
     """
 
-    __slots__ = ("_bare", "_body", "_head", "_http", "ended", "halfway")
+    __slots__ = ("_bare", "_body", "_check", "_chunks", "_head", "_http", "ended", "halfway")
 
-    def __init__(self) -> None:
+    def __init__(self, check: Callable[[Request], None] = lambda _: None) -> None:
+        self._check = check
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         self._head: h11.Request | None = None
         self._body = bytearray()
+        self._chunks = 0
         self._bare = False  # HEAD: a response without its body
         self.halfway = False
         self.ended = False
@@ -113,33 +125,41 @@ class HttpSide:
             event = self._http.next_event()
             if isinstance(event, h11.Request):
                 self._head, self._bare = event, event.method == b"HEAD"
-                self._check(event)
+                self._check_head(event)
+                self._check(_request(event))
             elif isinstance(event, h11.Data):
-                self._add(event.data)
+                self._add(event)
             elif isinstance(event, h11.EndOfMessage):
                 return self._whole()
             else:
                 self.ended = isinstance(event, h11.ConnectionClosed)
                 return None
 
-    def _check(self, head: h11.Request) -> None:
+    def _check_head(self, head: h11.Request) -> None:
         if head.http_version not in (b"1.0", b"1.1"):
             raise HttpFault(505, "HTTP/1.0 and HTTP/1.1 alone are spoken here")
+        names = {name for name, _ in head.headers}
+        if b"transfer-encoding" in names and (b"content-length" in names or head.http_version == b"1.0"):
+            # two ends of one body: whoever stands before us may have seen the other (RFC 9112, 6.1 and 11.2)
+            raise HttpFault(400, "it is not certain where the request ends")
         for name, value in head.headers:
             if name == b"content-length" and int(value) > MAX_BODY:
                 raise HttpFault(413, f"a body of over {MAX_BODY} bytes")
 
-    def _add(self, data: bytes) -> None:
-        self._body += data
+    def _add(self, data: h11.Data) -> None:
+        self._body += data.data
+        self._chunks += data.chunk_end
         if len(self._body) > MAX_BODY:
             raise HttpFault(413, f"a body of over {MAX_BODY} bytes")
+        if self._chunks > MAX_CHUNKS:
+            raise HttpFault(413, f"a body in over {MAX_CHUNKS} chunks")
 
     def _whole(self) -> Request:
         assert self._head is not None
         head, body, self._head = self._head, bytes(self._body), None
         self._body.clear()
-        path = head.target.partition(b"?")[0].decode("ascii", "replace")
-        return Request(head.method.decode("ascii"), path, tuple(head.headers), body)
+        self._chunks = 0
+        return _request(head, body)
 
     def go_on(self) -> bytes:
         """What tells a client to send its body that waits for that (Expect: 100-continue); empty for all others."""

@@ -93,6 +93,9 @@ class AuthdaemonServer:
             request = begun.request or await begun.read(self._options.read_timeout)
             if request is None:
                 return
+            if isinstance(request, Find | Enumerate) and begun.socket.family != socket.AF_UNIX:
+                # no mode of a file says who may ask; a hang-up, since "no such user" would be a lie
+                raise ProtocolError("PRE or ENUMERATE over TCP: users are looked up over a unix socket alone")
             if isinstance(request, Enumerate):
                 await self._list(begun)
             else:

@@ -46,10 +46,13 @@ class HttpConnection:
 
     __slots__ = ("guarded", "out", "side", "socket")
 
-    def __init__(self, connection: socket.socket, guarded: bool) -> None:
+    def __init__(
+        self, connection: socket.socket, guarded: bool, check: Callable[[Request, HttpConnection], None]
+    ) -> None:
         self.socket = connection
         self.guarded = guarded
-        self.side = HttpSide()
+        # strangers are sent away before what they say is kept
+        self.side = HttpSide(lambda request: check(request, self))
         self.out = Outgoing(connection)
 
     async def receive(self) -> None:
@@ -79,13 +82,15 @@ class HttpServer:
 
     def begin(self, connection: socket.socket) -> HttpConnection:
         """Nothing can be done at once."""
-        return HttpConnection(connection, bool(self._options.secret) or connection.family == socket.AF_UNIX)
+        guarded = bool(self._options.secret) or connection.family == socket.AF_UNIX
+        return HttpConnection(connection, guarded, self._check_caller)
 
     async def serve(self, connection: HttpConnection) -> None:
         """One connection to its end."""
         try:
             while not connection.side.ended and await self._one(connection):
-                pass
+                # others have their turn, too: requests that are there already, and need no look, wait for nothing
+                await trio.lowlevel.checkpoint()
         except NotRead as fault:
             self._garbage.seen(str(fault))
         except OSError:
@@ -125,7 +130,6 @@ class HttpServer:
 
     async def _answer(self, request: Request, connection: HttpConnection) -> Answer:
         """Raises ``HttpFault``."""
-        self._check_caller(request, connection)
         if request.path not in self._paths:
             raise HttpFault(404, f"there is no such path; there are {', '.join(self._paths)}")
         method, handler = self._paths[request.path]
@@ -136,7 +140,7 @@ class HttpServer:
     def _check_caller(self, request: Request, connection: HttpConnection) -> None:
         """Raises ``HttpFault`` where somebody asks who may not."""
         if not request.names.isdisjoint(BROWSER):
-            raise HttpFault(403, "browsers are not answered")
+            raise HttpFault(400, "browsers are not answered")
         options = self._options
         if options.secret:
             given = request.one(options.secret_header.lower().encode())

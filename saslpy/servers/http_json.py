@@ -1,7 +1,8 @@
 """``POST /login`` and ``POST /user`` of the HTTP socket: programs ask in JSON (``protocols.account_json``).
 
 The status says the same as the body, so that a program that looks at one of them alone does no harm: 200 is yes, 403 is no,
-503 is "could not find out". A caller's own faults have others: 401 for its secret, 400 and 415 for its question.
+503 is "could not find out". A caller's own faults have others: 401 for its secret, 400 and 415 for its question. None of
+them is 403: who looks up a user and looks at the status alone would let his mail bounce.
 
 Whoever may ask about users without their password is known by the socket's mode, or by a secret.
 """
@@ -43,7 +44,7 @@ class JsonLogins:
     async def user(self, request: Request, connection: HttpConnection) -> Answer:
         """Whose account is this? Raises ``HttpFault``."""
         if not connection.guarded:
-            raise HttpFault(403, "users are looked up over a unix socket, or with a secret (secret_file)")
+            raise HttpFault(401, "users are looked up over a unix socket, or with a secret (secret_file)")
         question = _question(request, lookup=True)
         found = await self._door.find(question.login, question.realm, _origin(question, connection, ""))
         if isinstance(found, Account):

@@ -2,6 +2,9 @@
 
 A question with a fault is answered with a status and no Auth-Status: to nginx that is an internal error, which its clients
 hear as "try again".
+
+Who asks is told the password for the servers behind nginx, and is believed what certificate a client has: where there is
+one of these, strangers are not answered.
 """
 
 from __future__ import annotations
@@ -67,6 +70,8 @@ class NginxMail:
             asked = read(request.one)
         except ProtocolError as fault:
             raise HttpFault(400, str(fault)) from None
+        if not connection.guarded and (self._options.password or "EXTERNAL" in self._options.offers):
+            raise HttpFault(401, "over TCP nginx must have a secret (secret_file) to ask this socket")
         return Answer(200, tuple(await self._fields(asked, connection)))
 
     async def _fields(self, asked: AuthRequest, connection: HttpConnection) -> Fields:

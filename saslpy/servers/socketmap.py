@@ -93,6 +93,7 @@ class SocketmapServer:
         self._options = options
         self._log = log
         self._garbage = Garbage(log, PROTOCOL)
+        self._unknown = Garbage(log, PROTOCOL, event="unknown-map")
         self._maps: dict[bytes, Lookup] = {b"mailbox": self._mailbox, b"alias": self._alias, b"senders": self._senders}
 
     def begin(self, connection: socket.socket) -> SocketmapConnection:
@@ -104,6 +105,8 @@ class SocketmapServer:
         try:
             while (request := await self._next(connection)) is not None:
                 await connection.send(await self._answer(request, connection.origin))
+                # others have their turn, too: requests that are there already, and need no look, wait for nothing
+                await trio.lowlevel.checkpoint()
         except TooLong as fault:
             self._garbage.seen(str(fault))
             await self._tell(connection, perm(str(fault)))
@@ -142,7 +145,7 @@ class SocketmapServer:
         lookup = self._maps.get(request.map)
         if lookup is None:
             known = ", ".join(name.decode() for name in self._maps)
-            self._log.warning("unknown-map", protocol=PROTOCOL, known=known)
+            self._unknown.seen(f"there are {known}")
             return perm(f"there is no such map; there are {known}")
         found = await lookup(key, origin)
         if isinstance(found, Defer):

@@ -42,6 +42,7 @@ def test_questions() -> None:
         ("{", "no JSON"),
         ("[" * 100_000, "no JSON"),
         ("1" * 5000, "no JSON"),
+        ('{"login": "joe", "login": "ann", "password": "s3cret"}', "no JSON, or says something twice"),
         ("null", "no JSON object"),
         ('["login"]', "no JSON object"),
         ('{"password": "s3cret"}', "login is missing"),

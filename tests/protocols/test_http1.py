@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saslpy.protocols.http1 import MAX_BODY, MAX_HEAD, Answer, HttpFault, HttpSide, Request, json_answer
+from saslpy.protocols.http1 import MAX_BODY, MAX_CHUNKS, MAX_HEAD, Answer, HttpFault, HttpSide, Request, json_answer
 
 POST = b'POST /login?x=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 13\r\n\r\n{"login":"x"}'
 CHUNKED = (
@@ -30,6 +30,21 @@ def test_a_body_with_a_length_and_one_in_chunks() -> None:
     assert (request.method, request.path, request.body) == ("POST", "/login", b'{"login":"x"}')
     _, request = only(CHUNKED)
     assert (request.path, request.body) == ("/user", b'{"login":"x"}')
+
+
+def test_a_body_has_only_so_many_chunks() -> None:
+    """Sixty thousand of one byte each would keep all others waiting for half a second."""
+    head = b"POST /user HTTP/1.1\r\nhost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    most = b"1\r\nx\r\n" * MAX_CHUNKS
+    side, request = only(head + most + b"0\r\n\r\n")
+    assert request.body == b"x" * MAX_CHUNKS
+    side.answer(YES)
+    side.receive(head + most + b"1\r\n")
+    assert side.next() is None
+    side.receive(b"x")
+    with pytest.raises(HttpFault, match="in over 1024 chunks") as caught:
+        side.next()
+    assert caught.value.status == 413
 
 
 def test_the_bytes_of_a_response() -> None:

@@ -177,6 +177,16 @@ async def test_over_tcp_nobody_knows_the_caller(place: Path) -> None:
         assert "caller=- " in courier.lines[-1]
 
 
+async def test_over_tcp_nobody_is_told_of_users_without_their_password(place: Path) -> None:
+    """Nor that there is no such user: mail would bounce."""
+    async with front(place, Listed(STORE), tcp=True) as courier:
+        for question in (b"PRE . login joe\n", b"PRE . login nobody\n", b"ENUMERATE\n"):
+            async with await trio.open_tcp_stream(*courier.loop._listener.getsockname()) as stream:
+                await stream.send_all(question)
+                assert await read_all(stream) == HANG_UP
+        assert "PRE or ENUMERATE over TCP: users are looked up over a unix socket alone" in courier.lines[0]
+
+
 @pytest.mark.parametrize("hash_name", ["md5", "sha1", "sha256"])
 async def test_cram(place: Path, hash_name: str) -> None:
     def response(user: str, password: str, sep: str = " ") -> bytes:

@@ -77,12 +77,15 @@ def parsed(data: bytes) -> tuple[int, Any]:
 
 
 @asynccontextmanager
-async def front(listen: HttpListen, *backends: Any, timeout: float = 3.0) -> AsyncIterator[Front]:
+async def front(
+    listen: HttpListen, *backends: Any, timeout: float = 3.0, place: TcpPlace | None = None
+) -> AsyncIterator[Front]:
+    where = place or listen.place
     async with door_before(*backends, timeout=timeout) as at:
-        with listening(listen.place) as sock:
+        with listening(where) as sock:
             server = http_server(listen, listen.offers(("PLAIN", "LOGIN")), at.door, at.log)
             at.nursery.start_soon(AcceptLoop("http", sock, server, 100, at.log).run, at.nursery)
-            yield Front(listen, sock.getsockname()[1] if isinstance(listen.place, TcpPlace) else 0, at.lines)
+            yield Front(listen, sock.getsockname()[1] if isinstance(where, TcpPlace) else 0, at.lines)
 
 
 @pytest.fixture
@@ -185,10 +188,10 @@ async def test_browsers_are_refused(unix: HttpListen, field: str) -> None:
     users = Users(STORE)
     async with front(unix, users) as http:
         assert await http.ask("/login", question(), f"{FIELDS}{field}\r\n") == (
-            403,
+            400,
             {"error": "browsers are not answered"},
         )
-        assert (await http.ask("/nginx", None, f"Auth-Method: plain\r\n{field}\r\n", "GET"))[0] == 403
+        assert (await http.ask("/nginx", None, f"Auth-Method: plain\r\n{field}\r\n", "GET"))[0] == 400
     assert users.asked == []
 
 
@@ -205,6 +208,8 @@ async def test_a_secret(unix: HttpListen, place: Path) -> None:
         assert users.asked == []
         assert (await http.ask("/user", {"login": "JOE"}, FIELDS + "x-key: 0penSesame!\r\n"))[0] == 200
         assert (await http.ask("/nginx", None, "X-Key: 0penSesame!\r\n", "GET"))[0] == 404, "there are no upstreams"
+        early = raw("/user", {"login": "JOE"}, "1.1").partition(b"\r\n\r\n")[0] + b"\r\nExpect: 100-continue\r\n\r\n"
+        assert parsed(await http.say(early))[0] == 401, "before the body"
     assert not any("esame" in line for line in http.lines)
     assert "0penSesame" not in repr(listen)
 
@@ -213,7 +218,7 @@ async def test_on_loopback_without_a_secret(place: Path) -> None:
     listen = HttpListen(protocol="http", address="127.0.0.1:0")
     async with front(listen, Users(STORE)) as http:
         assert (await http.ask("/login", question()))[0] == 200
-        assert (await http.ask("/user", {"login": "JOE"}))[0] == 403
+        assert (await http.ask("/user", {"login": "JOE"}))[0] == 401, "403 would be: there is no such user"
         for host, status in (
             ("127.0.0.1", 200),
             ("127.0.0.1:9000", 200),
@@ -227,6 +232,30 @@ async def test_on_loopback_without_a_secret(place: Path) -> None:
         ):
             said = await http.say(raw("/login", question()).replace(b"Host: x", f"Host: {host}".encode()))
             assert parsed(said)[0] == status, host
+
+
+@pytest.mark.parametrize("what", ["upstream_password_file", "EXTERNAL"])
+async def test_strangers_get_no_password_and_are_believed_no_certificate(place: Path, what: str) -> None:
+    """Everybody who has a login on this machine reaches its loopback; nginx is known by the secret."""
+    (place / "key").write_text("0penSesame")
+    (place / "upstream").write_text("proxypw")
+    more: dict[str, Any] = {"upstreams": UPSTREAMS, "secret_file": place / "key"}
+    more |= {"mechanisms": ("PLAIN", what)} if what == "EXTERNAL" else {what: place / "upstream"}
+    right = {"auth_user": "JOE", "auth_pass": "secret"}
+    address = "127.0.0.1:0"
+    async with front(HttpListen(protocol="http", address=address, **more), Users(STORE)) as http:
+        assert (await http.nginx(**right, x_auth_key="0penSesame"))[1]["Auth-Status"] == "OK"
+    del more["secret_file"]
+    with pytest.raises(ValueError, match=f"secret_file: is required with {what} over TCP"):
+        HttpListen(protocol="http", address=address, **more)
+    # what systemd has opened is known only when it is there
+    passed, users = HttpListen(protocol="http", systemd="http", **more), Users(STORE)
+    async with front(passed, users, place=TcpPlace("127.0.0.1", 0)) as http:
+        assert await http.nginx(**right) == (
+            401,
+            {"error": "over TCP nginx must have a secret (secret_file) to ask this socket"},
+        )
+    assert users.asked == []
 
 
 # --- nginx
@@ -333,6 +362,18 @@ async def test_nginx_with_certificates(unix: HttpListen) -> None:
 # --- connections
 
 
+async def test_a_request_whose_end_is_not_certain(unix: HttpListen) -> None:
+    """Whoever stands before us may see one request where we saw two (request smuggling)."""
+    behind = b"0\r\n\r\n" + raw("/login", question())
+    async with front(unix, users := Users(STORE)) as http:
+        for version, length in (("1.1", "Content-Length: 5\r\n"), ("1.0", "")):
+            head = f"POST /login HTTP/{version}\r\nHost: x\r\n{FIELDS}{length}Transfer-Encoding: chunked\r\n\r\n"
+            said = await http.say(head.encode() + behind)
+            assert said.count(b"HTTP/1.1 ") == 1
+            assert parsed(said) == (400, {"error": "it is not certain where the request ends"})
+    assert users.asked == []
+
+
 async def test_requests_in_one_connection(unix: HttpListen) -> None:
     """Behind each other before the first is answered, in chunks, and one after a while."""
     body = json.dumps(question()).encode()
@@ -347,6 +388,29 @@ async def test_requests_in_one_connection(unix: HttpListen) -> None:
         await stream.send_all(raw("/user", {"login": "nobody"}))
         said = await read_all(stream)
         assert [part.split()[0] for part in said.split(b"HTTP/1.1 ")[1:]] == [b"200", b"403", b"200", b"403"]
+
+
+async def test_a_flood_of_requests_leaves_others_their_turn(unix: HttpListen) -> None:
+    """Answers that need no look do not hold the loop until all that was sent is done."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with front(unix, Users(STORE)) as http, await http.connect() as stream, trio.open_nursery() as nursery:
+        nursery.start_soon(others)
+        await trio.sleep(0.01)
+        before = turns
+        await stream.send_all(raw("/user", {"login": ""}, "1.1") * 200)
+        said = b""
+        with trio.fail_after(10):
+            while said.count(b"HTTP/1.1 403") < 200:
+                said += await stream.receive_some()
+        nursery.cancel_scope.cancel()
+        assert turns - before > 150
 
 
 async def test_byte_by_byte(unix: HttpListen) -> None:

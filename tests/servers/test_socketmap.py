@@ -186,3 +186,30 @@ def test_faults_in_the_configuration(delimiter: str) -> None:
     with pytest.raises(ValueError, match="recipient_delimiter: signs"):
         SocketmapListen(protocol="socketmap", path=Path("/x"), recipient_delimiter=delimiter)
     assert SocketmapListen(protocol="socketmap", path=Path("/x")).offers(("PLAIN",)) == ()
+
+
+@pytest.mark.parametrize("request_", ["nomap x", "mailbox ", "mailbox nobody@example.org"])
+async def test_a_flood_of_requests_leaves_others_their_turn(place: Path, request_: str) -> None:
+    """Answers that need no look do not hold the loop until all that was sent is done."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with front(place, Users(STORE)) as postfix, await postfix.connect() as stream, trio.open_nursery() as nursery:
+        nursery.start_soon(others)
+        await trio.sleep(0.01)
+        before = turns
+        await stream.send_all(netstring(request_.encode()) * 500)
+        said = b""
+        with trio.fail_after(10):
+            while said.count(b":") < 500:
+                said += await stream.receive_some()
+        nursery.cancel_scope.cancel()
+        assert turns - before > 400
+        assert sum("event=unknown-map" in line for line in postfix.lines) == (request_ == "nomap x"), (
+            "told once a second"
+        )

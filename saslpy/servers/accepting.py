@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import trio
 
@@ -35,6 +35,17 @@ class Server(Protocol[C]):
         """Everything else."""
 
 
+@runtime_checkable
+class Lasting(Protocol):
+    """A server whose connections stay open for hours: a new configuration must count for their next request, too."""
+
+    def adopt(self, server: object, /) -> bool:
+        """Go by what this server was made with, from now on and in its place.
+
+        False where it is of another kind, or there is none: then nothing more is answered, and who asks is hung up on.
+        """
+
+
 class AcceptLoop(Generic[C]):
     """Accepts on one listening socket, at most ``most`` connections at a time."""
 
@@ -49,9 +60,15 @@ class AcceptLoop(Generic[C]):
         self.failed = 0
 
     def change(self, server: Server[C], most: int) -> None:
-        """Connections that come from now on are served by this one; those that are open stay with the old."""
-        self._server = server
+        """Go by this one. Connections that are open stay with the old one, which is told if it is ``Lasting``."""
+        if not (isinstance(self._server, Lasting) and self._server.adopt(server)):
+            self._server = server
         self._most = most
+
+    def retire(self) -> None:
+        """What is listened on here is none of the configuration's any more."""
+        if isinstance(self._server, Lasting):
+            self._server.adopt(None)
 
     async def run(self, nursery: trio.Nursery) -> None:
         """Accept until cancelled; the connections' tasks belong to ``nursery`` and outlive the loop."""

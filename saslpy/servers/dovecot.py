@@ -6,12 +6,15 @@ always brought to an end, though nobody may want to know any more: a password th
 Temporary failures: to a client of minor version 0, Postfix and Exim, they are told by closing the connection. What else
 is under way on it ends, too, for its client as "could not find out", never as a no; Postfix and Exim have one exchange
 at a time, and come again at the next.
+
+A reload counts from the next exchange on, on open connections, too; a client was offered what its greeting said, and is
+served what is offered now of that.
 """
 
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import trio
@@ -23,24 +26,19 @@ from ..mechanisms import named
 from ..model import Accept, Origin, Reason, Reject
 from ..observe.log import Log
 from ..protocols import ProtocolError
-from ..protocols.dovecot.client import PLUS, ClientSide
-from ..protocols.dovecot.events import Begin, Binding, Event, Over, Response
+from ..protocols.dovecot.client import UNKNOWN_MECHANISM, ClientSide, tellable
+from ..protocols.dovecot.events import Begin, Binding, Event, Hello, Over, Response
 from ..protocols.dovecot.fields import pair
-from .dovecot_connection import DovecotConnection, Exchange
+from .dovecot_connection import DovecotConnection, Exchange, Exchanges
 from .dovecot_site import DovecotSite
 from .garbage import Garbage
+from .handed import HandedLogin, Ticket
 from .peers import address_of, caller_of
 
 TemporaryFailure = Literal["auto", "drop", "code"]
 
 VERSION_WAIT = 0.2
 """Seconds to wait for the client's version, where it says which mechanisms are offered."""
-
-MOST = 1024
-"""Exchanges of a connection. Over that, the oldest that waits for its client is forgotten."""
-
-MOST_ABANDONED = 128
-"""Those that wait for a client of minor version 0: Postfix has one at a time, but never says that its user has given up."""
 
 CODES = {Reason.DISABLED: "user_disabled", Reason.EXPIRED: "pass_expired", Reason.AUTHZ_DENIED: "authz_fail"}
 REFUSED, LATER = "login and password not accepted", "temporary failure, try again later"
@@ -65,28 +63,43 @@ class DovecotServer:
         self._options = options
         self._site = site
         self._mechanisms = door.offered(options.mechanisms)
+        self._exchanges = Exchanges()
         self._garbage = Garbage(log, "dovecot")
+        self._gone = False
+
+    def adopt(self, server: object) -> bool:
+        """``accepting.Lasting``."""
+        self._gone = not isinstance(server, DovecotServer)
+        if isinstance(server, DovecotServer):
+            self._options, self._mechanisms = server._options, server._mechanisms
+        return not self._gone
 
     def begin(self, connection: socket.socket) -> DovecotConnection:
         """Greet, without having heard a word: many clients wait for that."""
         if connection.family != socket.AF_UNIX:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # answers come in any number at a time
-        begun = DovecotConnection(connection, ClientSide(self._mechanisms), self._site.new_cuid())
-        begun.write(begun.side.version)
-        if not begun.side.waits:
+        side = ClientSide(self._mechanisms)
+        begun = DovecotConnection(connection, side, self._site.new_cuid(), self._exchanges)
+        begun.write(side.version)
+        if not side.waits:
             self._greet(begun)
         return begun
 
     def _greet(self, connection: DovecotConnection) -> None:
-        connection.write(connection.side.greeting(self._site.spid, connection.cuid, connection.cookie))
+        """Say what is offered, if that is not done."""
+        if connection.side.offered is None:
+            connection.write(connection.side.greeting(self._site.spid, connection.cuid, connection.cookie))
 
     async def serve(self, connection: DovecotConnection) -> None:
         """One connection to its end, and the exchanges that were begun on it to theirs."""
         try:
             async with trio.open_nursery() as nursery:
                 connection.open(nursery)
+                if connection.side.offered is None:
+                    nursery.start_soon(self._greet_in_time, connection)
                 try:
-                    await self._listen(connection)
+                    while not connection.ended and await connection.receive(self._take, self._options.read_timeout):
+                        pass
                 except ProtocolError as fault:
                     connection.drop(str(fault))
                 connection.end()
@@ -96,22 +109,18 @@ class DovecotServer:
             if connection.handed:
                 self._site.handed.leave(connection.cookie)
 
-    async def _listen(self, connection: DovecotConnection) -> None:
-        """Take what comes until there is no more. Raises ``ProtocolError``."""
-        if connection.side.waits:
-            with trio.move_on_after(VERSION_WAIT):
-                while connection.side.minor is None and await connection.receive(
-                    self._take, self._options.read_timeout
-                ):
-                    pass
+    async def _greet_in_time(self, connection: DovecotConnection) -> None:
+        """Greet who does not say its version."""
+        await trio.sleep(VERSION_WAIT)
+        if not connection.ended:
             self._greet(connection)
-        while not connection.ended and await connection.receive(self._take, self._options.read_timeout):
-            pass
 
     def _take(self, connection: DovecotConnection, event: Event) -> None:
         if connection.ended:
             return
         match event:
+            case Hello():
+                self._greet(connection)
             case Begin():
                 self._begin(connection, event)
             case Response() | Binding():
@@ -121,11 +130,12 @@ class DovecotServer:
                 connection.write(event.reply)
 
     def _begin(self, connection: DovecotConnection, begin: Begin) -> None:
-        if not connection.make_room(MOST, MOST if connection.side.minor else MOST_ABANDONED):
-            self._later(connection, begin.id, "")
-            return
-        assert connection.nursery is not None
-        connection.nursery.start_soon(self._exchange, connection, begin, connection.begin(begin.id))
+        if self._gone:
+            connection.drop()  # nobody is to log in here any more
+        elif begin.mechanism not in self._mechanisms:  # it was offered, and is not any more
+            connection.write(connection.side.fail(begin.id, reason=UNKNOWN_MECHANISM))
+        else:
+            connection.start(self._exchange, connection, begin, connection.begin(begin.id))
 
     async def _exchange(self, connection: DovecotConnection, begin: Begin, exchange: Exchange) -> None:
         try:
@@ -159,7 +169,7 @@ class DovecotServer:
         caller, client = caller_of(connection.socket), address_of(begin.client)
         secured, certificate = begin.secured, begin.certificate
         origin = Origin("dovecot", begin.service, begin.mechanism, client, caller, secured, certificate)
-        return self._door.begin(mechanism, origin, any(name.endswith(PLUS) for name in connection.side.offered))
+        return self._door.begin(mechanism, origin, connection.side.binds)
 
     async def _ask(
         self, connection: DovecotConnection, key: int, exchange: Exchange, step: Challenge | Bind
@@ -184,24 +194,21 @@ class DovecotServer:
     def _accept(
         self, connection: DovecotConnection, begin: Begin, verdict: Accept, final: bytes | None, user: str
     ) -> None:
-        side, account, master = connection.side, verdict.account, verdict.master
+        account, master = verdict.account, verdict.master
+        if not tellable(account.login):
+            self._later(connection, begin.id, "")  # without a name, a yes is none for Postfix and Exim
+            return
         if begin.login_follows:
-            connection.handed = True
             own = not master and begin.mechanism != "ANONYMOUS"  # else the name that was given is another's
-            self._site.handed.remember(
-                side.cpid,
-                begin.id,
-                connection.cookie,
-                account,
-                begin.mechanism,
-                master,
-                begin.service,
-                user if own else "",
-            )
-        more = [pair(b"original_user", master), pair(b"auth_user", master)] if master else []
+            ticket = Ticket(connection.side.cpid, begin.id, connection.cookie)
+            kept = replace(account, secrets=())
+            login = HandedLogin(kept, begin.mechanism, master, begin.service, user if own else "")
+            self._site.handed.remember(ticket, login)
+            connection.handed = True
+        more = [pair(name, master) for name in (b"original_user", b"auth_user") if master and tellable(master)]
         if begin.mechanism == "ANONYMOUS":
             more.append(b"anonymous")
-        connection.write(side.ok(begin.id, account.login, *more, final=final))
+        connection.write(connection.side.ok(begin.id, account.login, *more, final=final))
 
     def _later(self, connection: DovecotConnection, key: int, user: str) -> None:
         """Could not find out."""

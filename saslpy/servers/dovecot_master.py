@@ -39,7 +39,8 @@ from ..protocols.dovecot.master import (
 from ..protocols.dovecot.userdb import Version, passdb
 from .dovecot_site import DovecotSite
 from .garbage import Garbage
-from .handed import HandedLogin
+from .handed import HandedLogin, Ticket
+from .lined import Load
 from .master_connection import MasterConnection
 from .master_fields import Fields, of_session
 from .master_lists import Lists
@@ -47,9 +48,6 @@ from .peers import address_of, caller_of
 from .trusted import Trusted
 
 PROTOCOL = "dovecot-master"
-
-MOST = 256
-"""Requests of a connection at a time; one more has failed at once."""
 
 FAILED = "the user could not be looked up, try again later"
 FORBIDDEN = "not permitted"
@@ -77,11 +75,19 @@ class MasterServer:
         self._forbidden = Garbage(log, PROTOCOL, event="not-permitted")
         self._lists = Lists(door, log, PROTOCOL)
         self._fields = Fields(options.dovecot, options.system_groups)
+        self._load = Load()
+        self._gone = False
+
+    def adopt(self, server: object) -> bool:
+        """``accepting.Lasting``."""
+        self._gone = not isinstance(server, MasterServer)
+        if isinstance(server, MasterServer):
+            self._options, self._fields = server._options, server._fields
+        return not self._gone
 
     def begin(self, connection: socket.socket) -> MasterConnection:
         """Greet."""
-        caller = caller_of(connection)
-        begun = MasterConnection(connection, caller, self._options.trusted.trusts(caller, connection))
+        begun = MasterConnection(connection, caller_of(connection), self._load)
         begun.write(greeting(self._site.spid))
         return begun
 
@@ -102,9 +108,10 @@ class MasterServer:
     def _take(self, connection: MasterConnection, request: Request) -> None:
         if connection.ended:
             return
-        if connection.side.pending > MOST:
-            self._failed(connection, request)
+        if self._gone:
+            connection.drop()  # nobody is to ask here any more
             return
+        connection.trusted = self._options.trusted.trusts(connection.caller, connection.socket)
         if not connection.trusted and not isinstance(request, UserLookup):
             self._forbid(connection, request)
             return
@@ -113,8 +120,7 @@ class MasterServer:
                 connection.write(connection.side.done(request.id, failed=True))
                 return
             connection.listing = True
-        assert connection.nursery is not None
-        connection.nursery.start_soon(self._answer, connection, request)
+        connection.start(self._answer, connection, request)
 
     async def _answer(self, connection: MasterConnection, request: Request) -> None:
         match request:
@@ -168,7 +174,7 @@ class MasterServer:
         if not connection.is_process(request.session_pid):
             self._forbid(connection, request)
             return
-        handed = self._site.handed.take(request.cpid, request.auth_id, request.cookie)
+        handed = self._site.handed.take(Ticket(request.cpid, request.auth_id, request.cookie))
         if handed is None:
             self._garbage.seen("REQUEST for a login that is not there, or not any more")
             connection.write(connection.side.fail(request.id))

@@ -7,8 +7,9 @@ master socket: with the login process's CPID, the id of its AUTH, and the COOKIE
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 from ..model import Account
 
@@ -23,6 +24,15 @@ MOST = 16_384
 
 
 @dataclass(frozen=True, slots=True)
+class Ticket:
+    """By what a login is fetched. ``cookie`` is 32 hex digits, as its connection was told."""
+
+    cpid: int
+    auth_id: int
+    cookie: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class HandedLogin:
     """An accepted login. ``master`` is who proved to be somebody, where that is another than the account; else empty.
 
@@ -31,13 +41,9 @@ class HandedLogin:
 
     account: Account
     mechanism: str
-    master: str
-    until: float
+    master: str = ""
     service: str = ""
     given: str = ""
-
-
-Key = tuple[int, int, str]
 
 
 class Handed:
@@ -47,45 +53,45 @@ class Handed:
         self._most = most
         self._ttl = ttl
         self._clock = clock
-        self._logins: dict[Key, HandedLogin] = {}
+        self._logins: OrderedDict[Ticket, tuple[HandedLogin, float]] = OrderedDict()
+        self._by_cookie: dict[str, set[Ticket]] = {}
 
     def __len__(self) -> int:
         """How many are kept, late ones included that nobody has asked for."""
         return len(self._logins)
 
-    def remember(  # noqa: PLR0913, PLR0917 (three of them are the key)
-        self,
-        cpid: int,
-        auth_id: int,
-        cookie: str,
-        account: Account,
-        mechanism: str,
-        master: str = "",
-        service: str = "",
-        given: str = "",
-    ) -> None:
-        """Keep a login. ``cookie`` is 32 hex digits, as its connection was told."""
-        key = (cpid, auth_id, cookie)
-        self._logins.pop(key, None)  # a new one is the last in order
+    def remember(self, ticket: Ticket, login: HandedLogin) -> None:
+        """Keep a login."""
+        self._pop(ticket)  # a new one is the last in order
         self._drop_old()
-        self._logins[key] = HandedLogin(account, mechanism, master, self._clock() + self._ttl, service, given)
+        self._logins[ticket] = login, self._clock() + self._ttl
+        self._by_cookie.setdefault(ticket.cookie, set()).add(ticket)
 
-    def take(self, cpid: int, auth_id: int, cookie: str) -> HandedLogin | None:
+    def take(self, ticket: Ticket) -> HandedLogin | None:
         """The login, once; None where there is none, or it is too late."""
-        login = self._logins.pop((cpid, auth_id, cookie), None)
-        return login if login is not None and self._clock() < login.until else None
+        login, until = self._pop(ticket) or (None, 0.0)
+        return login if self._clock() < until else None
 
     def leave(self, cookie: str) -> None:
         """The connection with this cookie has ended: what it has left is kept for ``GRACE`` seconds more."""
-        until = self._clock() + GRACE
-        for key, login in self._logins.items():
-            if key[2] == cookie and until < login.until:
-                self._logins[key] = replace(login, until=until)
+        latest = self._clock() + GRACE
+        for ticket in self._by_cookie.get(cookie, ()):
+            login, until = self._logins[ticket]
+            self._logins[ticket] = login, min(until, latest)
+
+    def _pop(self, ticket: Ticket) -> tuple[HandedLogin, float] | None:
+        kept = self._logins.pop(ticket, None)
+        if kept is not None:
+            tickets = self._by_cookie[ticket.cookie]
+            tickets.remove(ticket)
+            if not tickets:
+                del self._by_cookie[ticket.cookie]
+        return kept
 
     def _drop_old(self) -> None:
         now = self._clock()
         while self._logins:
-            oldest = next(iter(self._logins))
-            if len(self._logins) < self._most and now < self._logins[oldest].until:
+            oldest, (_, until) = next(iter(self._logins.items()))
+            if len(self._logins) < self._most and now < until:
                 return
-            del self._logins[oldest]
+            self._pop(oldest)

@@ -42,15 +42,13 @@ class HttpOptions:
 
 
 class HttpConnection:
-    """One accepted connection. ``guarded``: the kernel, or a secret, keeps strangers from it."""
+    """One accepted connection. ``guarded``: the kernel, or a secret that the request had, keeps strangers from it."""
 
     __slots__ = ("guarded", "out", "side", "socket")
 
-    def __init__(
-        self, connection: socket.socket, guarded: bool, check: Callable[[Request, HttpConnection], None]
-    ) -> None:
+    def __init__(self, connection: socket.socket, check: Callable[[Request, HttpConnection], None]) -> None:
         self.socket = connection
-        self.guarded = guarded
+        self.guarded = connection.family == socket.AF_UNIX
         # strangers are sent away before what they say is kept
         self.side = HttpSide(lambda request: check(request, self))
         self.out = Outgoing(connection)
@@ -79,11 +77,18 @@ class HttpServer:
         self._paths = paths
         self._options = options
         self._garbage = Garbage(log, PROTOCOL)
+        self._gone = False
+
+    def adopt(self, server: object) -> bool:
+        """``accepting.Lasting``."""
+        self._gone = not isinstance(server, HttpServer)
+        if isinstance(server, HttpServer):
+            self._paths, self._options = server._paths, server._options
+        return not self._gone
 
     def begin(self, connection: socket.socket) -> HttpConnection:
         """Nothing can be done at once."""
-        guarded = bool(self._options.secret) or connection.family == socket.AF_UNIX
-        return HttpConnection(connection, guarded, self._check_caller)
+        return HttpConnection(connection, self._check_caller)
 
     async def serve(self, connection: HttpConnection) -> None:
         """One connection to its end."""
@@ -101,7 +106,7 @@ class HttpServer:
         side = connection.side
         try:
             request = await self._next(connection)
-            if request is None:
+            if request is None or self._gone:
                 return False
             await connection.send(side.answer(await self._answer(request, connection)))
         except HttpFault as fault:
@@ -142,6 +147,7 @@ class HttpServer:
         if not request.names.isdisjoint(BROWSER):
             raise HttpFault(400, "browsers are not answered")
         options = self._options
+        connection.guarded = bool(options.secret) or connection.socket.family == socket.AF_UNIX
         if options.secret:
             given = request.one(options.secret_header.lower().encode())
             if not hmac.compare_digest(given, options.secret.encode()):

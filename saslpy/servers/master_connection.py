@@ -8,18 +8,18 @@ import trio
 
 from ..model import Account, Caller
 from ..protocols.dovecot.master import MasterSide
-from .lined import LinedConnection
+from .lined import LinedConnection, Load
 
 
 class MasterConnection(LinedConnection[MasterSide]):
-    """One accepted connection. ``listing``: a list of users is on its way."""
+    """One accepted connection. ``listing``: a list of users is on its way. ``trusted``: as of its last request."""
 
     __slots__ = ("_sent", "caller", "listing", "trusted")
 
-    def __init__(self, connection: socket.socket, caller: Caller | None, trusted: bool) -> None:
-        super().__init__(connection, MasterSide())
+    def __init__(self, connection: socket.socket, caller: Caller | None, load: Load) -> None:
+        super().__init__(connection, MasterSide(), load)
         self.caller = caller
-        self.trusted = trusted
+        self.trusted = False
         self.listing = False
         self._sent: trio.Event | None = None
 

@@ -20,6 +20,12 @@ CHUNK = 16_384
 LIST_WAIT = 60.0
 """Seconds that a list waits for another one on the same socket."""
 
+SEND_WAIT = 60.0
+"""Seconds in which a list must be read: Dovecot's processes read all of it before they do anything else."""
+
+TURN = 1000
+"""Users that are looked through before other tasks get their turn."""
+
 
 class Lists:
     """The lists of one socket. They may be large, so that one at a time is held."""
@@ -37,26 +43,30 @@ class Lists:
         if waiting.cancelled_caught:
             return False
         try:
-            return await _sent(connection, request, await self._door.accounts())
+            return await self._sent(connection, request)
         except BackendFailed as failure:
             self._log.warning("listing-failed", protocol=self._protocol, detail=failure.detail)
             return False
         finally:
             self._one.release()
 
+    async def _sent(self, connection: MasterConnection, request: ListUsers) -> bool:
+        accounts = await self._door.accounts()
+        with trio.move_on_after(SEND_WAIT) as scope:
+            await _send(connection, request, accounts)
+        if scope.cancelled_caught:
+            connection.drop(f"a list was not read in {SEND_WAIT:g} s")
+        return not connection.ended
 
-async def _sent(connection: MasterConnection, request: ListUsers, accounts: Sequence[Account]) -> bool:
+
+async def _send(connection: MasterConnection, request: ListUsers, accounts: Sequence[Account]) -> None:
     fits = mask(request.mask).match
-    chunk = bytearray()
-    for account in accounts:
-        if not fits(account.login):
-            continue
-        chunk += connection.side.listed(request.id, account.login)
-        if len(chunk) > CHUNK:
-            connection.write(bytes(chunk))
-            chunk.clear()
+    for start in range(0, len(accounts), TURN):
+        names = [account.login for account in accounts[start : start + TURN] if fits(account.login)]
+        chunk = b"".join([connection.side.listed(request.id, name) for name in names])
+        for sent in range(0, len(chunk), CHUNK):
+            connection.write(chunk[sent : sent + CHUNK])
             await connection.written()
             if connection.ended:
-                return False
-    connection.write(bytes(chunk))
-    return True
+                return
+        await trio.lowlevel.checkpoint()

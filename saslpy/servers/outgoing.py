@@ -10,7 +10,7 @@ MOST = 65_536
 """Bytes that may wait. Clients read as they write, so more of them means one that does not read at all."""
 
 PATIENCE = 10.0
-"""Seconds in which such a client must take some of them."""
+"""Seconds in which a client must read what waits: not some byte of it now and then."""
 
 
 class NotRead(Exception):
@@ -35,13 +35,20 @@ class Outgoing:
         self.rest += data
 
     async def flush(self) -> None:
-        """Send all that waits, as fast as it is read. Raises ``OSError``, and ``NotRead`` when nothing is."""
+        """Send all that waits, as fast as it is read. Raises ``OSError``, and ``NotRead`` when that takes too long."""
         while self.rest:
             with trio.move_on_after(PATIENCE) as scope:
-                await trio.lowlevel.wait_writable(self._socket)
+                await self._flush(len(self.rest))
             if scope.cancelled_caught:
-                raise NotRead(f"nothing was read in {PATIENCE:g} s")
-            self.rest = self.rest[self._sent(self.rest) :]
+                raise NotRead(f"what was sent was not read in {PATIENCE:g} s")
+
+    async def _flush(self, due: int) -> None:
+        """Send so many bytes of what waits; there may be more by then."""
+        while due > 0:
+            await trio.lowlevel.wait_writable(self._socket)
+            sent = self._sent(self.rest)
+            self.rest = self.rest[sent:]
+            due -= sent
 
     def _sent(self, data: bytes) -> int:
         try:

@@ -95,6 +95,14 @@ class SocketmapServer:
         self._garbage = Garbage(log, PROTOCOL)
         self._unknown = Garbage(log, PROTOCOL, event="unknown-map")
         self._maps: dict[bytes, Lookup] = {b"mailbox": self._mailbox, b"alias": self._alias, b"senders": self._senders}
+        self._gone = False
+
+    def adopt(self, server: object) -> bool:
+        """``accepting.Lasting``."""
+        self._gone = not isinstance(server, SocketmapServer)
+        if isinstance(server, SocketmapServer):
+            self._options = server._options
+        return not self._gone
 
     def begin(self, connection: socket.socket) -> SocketmapConnection:
         """Nothing can be done at once."""
@@ -103,7 +111,7 @@ class SocketmapServer:
     async def serve(self, connection: SocketmapConnection) -> None:
         """One connection to its end."""
         try:
-            while (request := await self._next(connection)) is not None:
+            while (request := await self._next(connection)) is not None and not self._gone:
                 await connection.send(await self._answer(request, connection.origin))
                 # others have their turn, too: requests that are there already, and need no look, wait for nothing
                 await trio.lowlevel.checkpoint()

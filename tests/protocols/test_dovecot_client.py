@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from saslpy.mechanism_names import MECHANISMS
 from saslpy.protocols import ProtocolError
 from saslpy.protocols.dovecot.client import ClientSide
-from saslpy.protocols.dovecot.events import Begin, Binding, Event, Over, Response
+from saslpy.protocols.dovecot.events import Begin, Binding, Event, Hello, Over, Response
 from saslpy.protocols.dovecot.fields import (
     escape,
     line,
@@ -40,7 +40,8 @@ def wire(text: str) -> bytes:
 def connected(minor: int = 0, mechanisms: Sequence[str] = MECHANISMS) -> ClientSide:
     """After the handshake."""
     side = ClientSide(mechanisms)
-    assert take(side, f"VERSION⇥1⇥{minor}", "CPID⇥26417") == []
+    assert take(side, f"VERSION⇥1⇥{minor}", "CPID⇥26417") == [Hello()]
+    side.greeting(1, 1, "")
     return side
 
 
@@ -94,14 +95,38 @@ def test_channel_binding_is_for_those_who_can_do_it(minor: int, plus: bool) -> N
     assert side.waits
     assert side.version == wire("VERSION⇥1⇥4")
     take(side, f"VERSION⇥1⇥{minor}", "CPID⇥1")
-    assert side.offered == (("SCRAM-SHA-256-PLUS", "PLAIN") if plus else ("PLAIN",))
     assert (b"-PLUS" in side.greeting(1, 1, "")) is plus
+    assert (list(side.offered or ()), side.binds) == (
+        (["SCRAM-SHA-256-PLUS", "PLAIN"], True) if plus else (["PLAIN"], False)
+    )
     event = take(side, "AUTH⇥1⇥SCRAM-SHA-256-PLUS⇥service=smtp⇥resp=eA==")[0]
     assert isinstance(event, Begin if plus else Over)
 
 
-def test_without_a_version_nobody_can_bind() -> None:
-    assert ClientSide(("SCRAM-SHA-1-PLUS", "LOGIN")).offered == ("LOGIN",)
+def test_what_was_offered_stays_so_whatever_is_said_later() -> None:
+    side = ClientSide(("SCRAM-SHA-1-PLUS", "LOGIN"))
+    side.greeting(1, 1, "")
+    take(side, "VERSION⇥1⇥4", "CPID⇥1")
+    assert side.offered == ["LOGIN"]
+    assert not side.binds
+    assert take(side, "AUTH⇥1⇥SCRAM-SHA-1-PLUS⇥service=smtp") == [Over(1, wire("FAIL⇥1⇥reason=unknown mechanism"))]
+
+
+def test_the_version_is_told_before_anything_that_comes_with_it() -> None:
+    side = ClientSide(("SCRAM-SHA-1-PLUS", "LOGIN"))
+    for event in side.receive(b"VERSION\t1\t4\nCPID\t1\nAUTH\t1\tSCRAM-SHA-1-PLUS\tservice=imap\n"):
+        if isinstance(event, Hello):
+            side.greeting(1, 1, "")
+        else:
+            assert event == Begin(1, "SCRAM-SHA-1-PLUS", None, "imap")
+
+
+def test_a_name_that_is_too_long_is_not_told() -> None:
+    side = connected()
+    assert side.fail(1, "x" * 1024, "temp_fail") == wire(f"FAIL⇥1⇥user={'x' * 1024}⇥code=temp_fail")
+    assert side.fail(1, "x" * 1025, "temp_fail") == wire("FAIL⇥1⇥code=temp_fail")
+    assert side.fail(1, "é" * 513) == wire("FAIL⇥1"), "it is bytes that count"
+    assert len(side.ok(1, "\t" * 1024, pair(b"original_user", "\t" * 1024), pair(b"auth_user", "\t" * 1024))) < 8192
 
 
 @pytest.mark.parametrize(
@@ -307,7 +332,7 @@ def test_an_unknown_mechanism_is_refused_and_its_id_free() -> None:
 
 def test_a_response_to_nothing() -> None:
     side = connected()
-    unknown = Over(9, wire("FAIL⇥9⇥reason=the exchange has timed out"))
+    unknown = Over(9, wire("FAIL⇥9⇥code=temp_fail⇥reason=the exchange has timed out"))
     assert take(side, "CONT⇥9⇥AAAA") == [unknown]
     assert take(side, "CONT⇥9") == [unknown]
     take(side, "AUTH⇥9⇥PLAIN⇥service=smtp")
@@ -332,7 +357,7 @@ def test_cancelling() -> None:
                 side.challenge(1, b"Username:")
             assert take(side, "CANCEL⇥1") == [Over(1, wire("CANCELLED⇥1") if minor >= 4 else b"")]
         assert take(side, "CANCEL⇥1") == [Over(1)], "it has ended, or never was"
-        assert take(side, "CONT⇥1⇥AAAA")[0] == Over(1, wire("FAIL⇥1⇥reason=the exchange has timed out"))
+        assert take(side, "CONT⇥1⇥AAAA")[0] == Over(1, wire("FAIL⇥1⇥code=temp_fail⇥reason=the exchange has timed out"))
 
 
 def test_channel_binding() -> None:
@@ -447,7 +472,7 @@ def outcome(minor: int, pieces: list[bytes]) -> list[Event | str]:
         for piece in pieces:
             for event in side.receive(piece):
                 seen.append(event)
-                if not isinstance(event, Over):
+                if not isinstance(event, Hello | Over):
                     _ = side.bind(event.id, "tls-exporter") if event.id == 2 else side.challenge(event.id, b"x")
     except ProtocolError as fault:
         seen.append(str(fault))
@@ -464,7 +489,7 @@ def test_whole_or_byte_by_byte(minor: int, data: bytes) -> None:
 def test_garbage_instead_of_a_handshake(data: bytes) -> None:
     side = ClientSide(MECHANISMS)
     try:
-        assert list(side.receive(data)) == []
+        assert list(side.receive(data)) in ([], [Hello()])
     except ProtocolError:
         return
 
@@ -494,6 +519,7 @@ def test_two_clients_interleaved_get_their_own(one: int, two: int, data: st.Data
     side, got = connected(), dict[int, list[Event]]({1: [], 2: []})
     for start, end in itertools.pairwise(sorted({0, len(stream), *cuts})):
         for event in side.receive(stream[start:end]):
+            assert not isinstance(event, Hello)
             got[event.id].append(event)
             side.challenge(event.id, b"next")
     assert got == expected

@@ -3,136 +3,28 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import random
 import socket
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import MockClock
 
 from saslpy import Account, Login
 from saslpy.authenticator import Bounds
 from saslpy.listeners.dovecot import DovecotListen
-from saslpy.protocols.dovecot.client import ClientSide
 from saslpy.servers.accepting import AcceptLoop
-from saslpy.servers.dovecot import DovecotOptions, DovecotServer
-from saslpy.servers.dovecot_connection import DovecotConnection
 from saslpy.servers.dovecot_site import DovecotSite
-from saslpy.servers.handed import GRACE, Handed
+from saslpy.servers.handed import GRACE, Handed, HandedLogin, Ticket
 from saslpy.servers.outgoing import MOST, NotRead, Outgoing
 from saslpy.servers.sockets import TcpPlace, listening
 
-from ..doors import door_before
 from ..fakes import Broken, Slow, Users, list_log
-
-STORE: dict[str, str | Account] = {
-    "joe": "{PLAIN}secret",
-    "ann": "{PLAIN}sesame",
-    "boss": "{PLAIN}master",
-    "off": Account("off", ("{PLAIN}secret",), disabled=True),
-    "old": Account("old", ("{PLAIN}secret",), expired=True),
-}
-EVERYTHING = ("PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "EXTERNAL", "ANONYMOUS")
-REFUSED = "login and password not accepted"
-
-
-def b64(text: str | bytes) -> str:
-    return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
-
-
-def credentials(login: str, password: str, authzid: str = "") -> str:
-    """PLAIN's one message."""
-    return b64("\0".join((authzid, login, password)))
-
-
-def plain(key: int, login: str = "joe", password: str = "secret", more: str = "⇥nologin") -> str:
-    return f"AUTH⇥{key}⇥PLAIN⇥service=smtp{more}⇥resp={credentials(login, password)}"
-
-
-class Talk:
-    """The other end of a connection."""
-
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self.stream = stream
-        self._rest = b""
-
-    async def say(self, *lines: str) -> None:
-        await self.stream.send_all("".join(f"{line}\n" for line in lines).replace("⇥", "\t").encode())
-
-    async def hear(self) -> str:
-        """The next line; empty at the end."""
-        with trio.fail_after(10):
-            while b"\n" not in self._rest:
-                try:
-                    data = await self.stream.receive_some()
-                except trio.BrokenResourceError:  # what we have said was not read to its end
-                    data = b""
-                if not data:
-                    return ""
-                self._rest += data
-        line, _, self._rest = self._rest.partition(b"\n")
-        return line.decode().replace("\t", "⇥")
-
-    async def greeted(self, minor: int | None = 0) -> list[str]:
-        """The greeting, after our own words."""
-        if minor is not None:
-            await self.say(f"VERSION⇥1⇥{minor}", "CPID⇥812")
-        lines = [await self.hear()]
-        while lines[-1] not in ("DONE", ""):
-            lines.append(await self.hear())
-        return lines
-
-    async def ask(self, *lines: str) -> str:
-        """Say something and hear one line."""
-        await self.say(*lines)
-        return await self.hear()
-
-
-class Front:
-    """A server, and what it has logged."""
-
-    def __init__(self, server: DovecotServer, site: DovecotSite, lines: list[str]) -> None:
-        self.server, self.site, self.lines = server, site, lines
-
-    @asynccontextmanager
-    async def connected(self, minor: int | None = 0, greeted: bool = True) -> AsyncIterator[Talk]:
-        ours, theirs = socket.socketpair()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._serve, theirs)
-            async with trio.SocketStream(trio.socket.from_stdlib_socket(ours)) as stream:
-                talk = Talk(stream)
-                if greeted:
-                    assert (await talk.greeted(minor))[-1] == "DONE"
-                yield talk
-
-    async def _serve(self, connection: socket.socket) -> None:
-        connection.setblocking(False)
-        with connection:
-            await self.server.serve(self.server.begin(connection))
-
-
-@asynccontextmanager
-async def front(
-    *backends: Any,
-    bounds: Bounds | None = None,
-    masters: Sequence[str] = (),
-    anonymous: str = "",
-    timeout: float = 3.0,
-    **options: Any,
-) -> AsyncIterator[Front]:
-    acting = frozenset(masters)
-    async with door_before(*backends, bounds=bounds, timeout=timeout, masters=acting, anonymous=anonymous) as at:
-        site = DovecotSite()
-        made = DovecotOptions(**{"mechanisms": EVERYTHING, **options})
-        yield Front(DovecotServer(at.door, made, site, at.log), site, at.lines)
-
+from .dovecot import REFUSED, STORE, Scram, Talk, b64, credentials, front, plain, told
 
 # --- the greeting
 
@@ -237,37 +129,6 @@ async def test_the_empty_challenge_and_login() -> None:
         assert await talk.ask(f"CONT⇥2⇥{b64('secret')}") == "OK⇥2⇥user=joe"
         assert await talk.ask(f"AUTH⇥3⇥LOGIN⇥service=smtp⇥resp={b64('joe')}") == "CONT⇥3⇥UGFzc3dvcmQ6"
         assert (await talk.ask(f"CONT⇥3⇥{b64('wrong')}")).startswith("FAIL⇥3⇥user=joe⇥")
-
-
-class Scram:
-    """A client of SCRAM (RFC 5802), for one exchange."""
-
-    def __init__(self, hash_name: str, login: str, password: str, binding: str = "", data: bytes = b"") -> None:
-        self.hash_name, self.password, self.data = hash_name, password, data
-        self.header = f"p={binding},," if binding else "n,,"
-        self.bare = f"n={login},r=fyko+d2lbbFgONRv9qkxdawL"
-        self.first = b64(self.header + self.bare)
-        self.signature = b""
-
-    def final(self, challenge: str) -> str:
-        server_first = base64.b64decode(challenge).decode()
-        nonce, salt, count = (part[2:] for part in server_first.split(","))
-        salted = hashlib.pbkdf2_hmac(self.hash_name, self.password.encode(), base64.b64decode(salt), int(count))
-        without_proof = f"c={b64(self.header.encode() + self.data)},r={nonce}"
-        message = ",".join((self.bare, server_first, without_proof)).encode()
-        key = hmac.digest(salted, b"Client Key", self.hash_name)
-        stored = hashlib.new(self.hash_name, key).digest()
-        proof = bytes(a ^ b for a, b in zip(key, hmac.digest(stored, message, self.hash_name), strict=True))
-        server_key = hmac.digest(salted, b"Server Key", self.hash_name)
-        self.signature = b"v=" + base64.b64encode(hmac.digest(server_key, message, self.hash_name))
-        return b64(f"{without_proof},p={b64(proof)}")
-
-
-def told(line: str) -> str:
-    """The data of a challenge."""
-    command, _id, data = line.split("⇥")
-    assert command == "CONT"
-    return data
 
 
 @pytest.mark.parametrize("hash_name", ["sha1", "sha256"])
@@ -400,7 +261,7 @@ async def test_other_requests_are_not_harmed_by_a_bad_one() -> None:
             ("AUTH⇥2⇥GSSAPI⇥service=smtp⇥resp=x", "FAIL⇥2⇥reason=unknown mechanism"),
             ("AUTH⇥2⇥EXTERNAL⇥service=smtp⇥resp=", "FAIL⇥2⇥reason=unknown mechanism"),
             ("AUTH⇥2⇥PLAIN⇥service=smtp⇥resp=%", "FAIL⇥2⇥code=invalid_base64⇥reason=invalid base64 data"),
-            ("CONT⇥2⇥AAAA", "FAIL⇥2⇥reason=the exchange has timed out"),
+            ("CONT⇥2⇥AAAA", "FAIL⇥2⇥code=temp_fail⇥reason=the exchange has timed out"),
         ):
             assert await talk.ask(bad) == answer
         assert await talk.ask(f"CONT⇥1⇥{b64('joe')}") == "CONT⇥1⇥UGFzc3dvcmQ6"
@@ -427,7 +288,7 @@ async def test_cancelling() -> None:
             await talk.say("CANCEL⇥1", "CANCEL⇥9")
             if minor == 4:
                 assert await talk.hear() == "CANCELLED⇥1"
-            assert await talk.ask(f"CONT⇥1⇥{b64('joe')}") == "FAIL⇥1⇥reason=the exchange has timed out"
+            assert await talk.ask(f"CONT⇥1⇥{b64('joe')}") == "FAIL⇥1⇥code=temp_fail⇥reason=the exchange has timed out"
             assert await talk.ask(plain(1)) == "OK⇥1⇥user=joe"
             assert len(server.lines) == 1, "nobody has tried to log in but joe at the end"
 
@@ -436,12 +297,14 @@ async def test_a_pending_exchange_expires() -> None:
     async with front(Users(STORE), exchange_timeout=0.05) as server, server.connected() as talk:
         assert await talk.ask("AUTH⇥1⇥LOGIN⇥service=smtp") == "CONT⇥1⇥VXNlcm5hbWU6"
         await trio.sleep(0.1)
-        assert await talk.ask(f"CONT⇥1⇥{b64('joe')}") == "FAIL⇥1⇥reason=the exchange has timed out"
+        assert await talk.ask(f"CONT⇥1⇥{b64('joe')}") == "FAIL⇥1⇥code=temp_fail⇥reason=the exchange has timed out"
         client = Scram("sha1", "joe", "secret")
         challenge = told(await talk.ask(f"AUTH⇥1⇥SCRAM-SHA-1⇥service=smtp⇥resp={client.first}"))
         await talk.ask(f"CONT⇥1⇥{client.final(challenge)}")
         await trio.sleep(0.1)
-        assert await talk.ask("CONT⇥1⇥") == "FAIL⇥1⇥reason=the exchange has timed out", "no OK for nobody"
+        assert await talk.ask("CONT⇥1⇥") == "FAIL⇥1⇥code=temp_fail⇥reason=the exchange has timed out", (
+            "no OK for nobody"
+        )
 
 
 async def test_exchanges_are_bounded_and_the_oldest_that_waits_goes() -> None:
@@ -450,23 +313,8 @@ async def test_exchanges_are_bounded_and_the_oldest_that_waits_goes() -> None:
             async with server.connected(minor) as talk:
                 for key in range(1, most + 2):
                     assert await talk.ask(f"AUTH⇥{key}⇥LOGIN⇥service=smtp") == f"CONT⇥{key}⇥VXNlcm5hbWU6"
-                assert await talk.ask("CONT⇥1⇥eA==") == "FAIL⇥1⇥reason=the exchange has timed out"
+                assert await talk.ask("CONT⇥1⇥eA==") == "FAIL⇥1⇥code=temp_fail⇥reason=the exchange has timed out"
                 assert await talk.ask("CONT⇥2⇥eA==") == "CONT⇥2⇥UGFzc3dvcmQ6"
-
-
-async def test_when_all_are_being_worked_on_there_is_no_room() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        connection = DovecotConnection(ours, ClientSide(("PLAIN",)), 1)
-        for key in (1, 2, 3):
-            assert connection.make_room(3, 3)
-            connection.begin(key)
-        assert not connection.make_room(3, 3)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(connection.exchanges[2].answer, 60.0)
-            await wait_all_tasks_blocked()
-            assert connection.make_room(3, 3)
-        assert list(connection.exchanges) == [1, 3]
 
 
 async def test_more_requests_than_the_door_takes_are_told_so() -> None:
@@ -537,12 +385,13 @@ async def test_a_client_that_has_no_more_to_say_hears_its_answer() -> None:
         ]
 
 
-async def test_a_client_that_does_not_read_is_hung_up_on() -> None:
+async def test_a_client_that_does_not_read_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saslpy.servers.outgoing.PATIENCE", 0.1)
     async with front(Users(STORE)) as server, server.connected(2) as talk:
         with pytest.raises(trio.BrokenResourceError), trio.fail_after(10):
             while True:
                 await talk.say(*("CONT⇥1⇥AAAA",) * 200)
-    assert "wait to be read" in server.lines[-1]
+    assert "was not read in 0.1 s" in server.lines[-1]
 
 
 def stuck() -> tuple[socket.socket, socket.socket, Outgoing]:
@@ -638,15 +487,16 @@ async def test_logins_that_follow_are_handed_over() -> None:
             await talk.ask(plain(6), plain(7, password="wrong", more=""))
             await talk.hear()
             assert len(handed) == 1
-            assert handed.take(812, 6, cookie) is None
-            assert handed.take(813, 5, cookie) is None
-            assert handed.take(812, 5, "0" * 32) is None
-            found = handed.take(812, 5, cookie)
+            assert handed.take(Ticket(812, 6, cookie)) is None
+            assert handed.take(Ticket(813, 5, cookie)) is None
+            assert handed.take(Ticket(812, 5, "0" * 32)) is None
+            found = handed.take(Ticket(812, 5, cookie))
             assert found is not None
             assert (found.account.login, found.mechanism, found.master) == ("joe", "PLAIN", "")
-            assert handed.take(812, 5, cookie) is None, "once"
+            assert found.account.secrets == ()
+            assert handed.take(Ticket(812, 5, cookie)) is None, "once"
             await talk.ask(f"AUTH⇥8⇥PLAIN⇥service=imap⇥resp={credentials('boss', 'master', 'joe')}")
-        found = handed.take(812, 8, cookie)
+        found = handed.take(Ticket(812, 8, cookie))
         assert found is not None, "the login process may have gone already"
         assert (found.account.login, found.master) == ("joe", "boss")
 
@@ -654,22 +504,22 @@ async def test_logins_that_follow_are_handed_over() -> None:
 def test_what_is_kept_is_bounded_in_number_and_time() -> None:
     now = 0.0
     handed = Handed(most=3, ttl=150, clock=lambda: now)
-    joe = Account("joe")
+    joe = HandedLogin(Account("joe"), "PLAIN")
     for key in range(1, 5):
         now += 1
-        handed.remember(1, key, "c", joe, "PLAIN")
+        handed.remember(Ticket(1, key, "c"), joe)
     assert len(handed) == 3
-    assert handed.take(1, 1, "c") is None
+    assert handed.take(Ticket(1, 1, "c")) is None
     now += 148.5  # 2 was kept at second 2, 3 at 3, 4 at 4
-    assert handed.take(1, 2, "c") is None
-    assert handed.take(1, 3, "c") is not None
-    handed.remember(1, 5, "other", joe, "PLAIN")
+    assert handed.take(Ticket(1, 2, "c")) is None
+    assert handed.take(Ticket(1, 3, "c")) is not None
+    handed.remember(Ticket(1, 5, "other"), joe)
     handed.leave("other")
     handed.leave("nobody")
     now += GRACE + 0.1
-    assert handed.take(1, 5, "other") is None
+    assert handed.take(Ticket(1, 5, "other")) is None
     now += 200
-    handed.remember(1, 6, "c", joe, "PLAIN")
+    handed.remember(Ticket(1, 6, "c"), joe)
     assert len(handed) == 1
 
 

@@ -28,13 +28,8 @@ def files(count: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def configuration(place: Path) -> Path:
-    return configured(
-        place,
-        '[backend.local]\ntype = "static"\nusers = { joe = "{PLAIN}secret" }\n',
-        "",
-        '[[listen]]\nprotocol = "dovecot"\npath = "auth"\n',
-    )
+def configuration(place: Path, listen: str = '[[listen]]\nprotocol = "dovecot"\npath = "auth"\n') -> Path:
+    return configured(place, '[backend.local]\ntype = "static"\nusers = { joe = "{PLAIN}secret" }\n', "", listen)
 
 
 def connected(place: Path) -> tuple[socket.socket, bytes]:
@@ -102,3 +97,22 @@ def test_a_reload_leaves_connections_alone_and_a_restart_is_told(place: Path) ->
             os.kill(auth, signal.SIGKILL)  # all that it knew of logins under way is gone
             assert connection.recv(4096) == b""
         assert spid(place) != first
+
+
+def test_a_reload_counts_on_open_connections(place: Path) -> None:
+    """A mechanism that is not listed any more, and a socket that is not."""
+    config = configuration(place)
+    with serving(config):
+        connection, _ = connected(place)
+        with connection:
+            assert ask(connection, 1) == b"OK\t1\tuser=joe\n"
+            configuration(place, '[[listen]]\nprotocol = "dovecot"\npath = "auth"\nmechanisms = ["LOGIN"]\n')
+            done = run("reload", "--config", str(config))
+            assert done.returncode == 0, done.stderr
+            assert ask(connection, 2) == b"FAIL\t2\treason=unknown mechanism\n"
+            connection.sendall(b"AUTH\t3\tLOGIN\tservice=smtp\n")
+            assert connection.recv(4096) == b"CONT\t3\tVXNlcm5hbWU6\n"
+            configuration(place, '[[listen]]\nprotocol = "dovecot"\npath = "other"\n')
+            done = run("reload", "--config", str(config))
+            assert done.returncode == 0, done.stderr
+            assert ask(connection, 4) == b""

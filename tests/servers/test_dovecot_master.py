@@ -21,8 +21,10 @@ from saslpy.authenticator import Authenticator
 from saslpy.guard import BackendFailed
 from saslpy.model import Account, Defer, Origin, Reason, Reject
 from saslpy.servers.accepting import AcceptLoop
-from saslpy.servers.dovecot_master import MOST, MasterOptions, MasterServer
+from saslpy.servers.dovecot_master import MasterOptions, MasterServer
 from saslpy.servers.dovecot_site import DovecotSite
+from saslpy.servers.handed import HandedLogin, Ticket
+from saslpy.servers.lined import AT_WORK
 from saslpy.servers.peers import caller_of
 from saslpy.servers.sockets import UnixPlace, listening
 from saslpy.servers.trusted import Trusted, groups_of
@@ -31,6 +33,7 @@ from ..fakes import list_log
 from ..real.system import need_root
 
 COOKIE = "4cd8e1a0c7a5f2f4f1b9f40f0c0e7b21"
+TICKET = Ticket(812, 5, COOKIE)
 GREETING = "VERSION⇥1⇥1\nSPID⇥7\n"
 ME = Trusted(frozenset((os.getuid(),)))
 NOBODY = Trusted(frozenset())
@@ -104,6 +107,7 @@ class Server:
         self.door = door
         self.server = MasterServer(cast(Authenticator, door), options, self.site, log)
         self.log = log
+        self.loop: AcceptLoop[Any]
 
     async def logged(self, *words: str) -> None:
         """Wait for a line with all of these in it."""
@@ -131,8 +135,8 @@ async def serving(
     server = Server(place / "m", door, MasterOptions(**{"trusted": ME, **options}))
     with listening(UnixPlace(server.path)) as sock:
         async with trio.open_nursery() as nursery:
-            loop = AcceptLoop("master", sock, server.server, 100, server.log)
-            nursery.start_soon(loop.run, nursery)
+            server.loop = AcceptLoop("master", sock, server.server, 100, server.log)
+            nursery.start_soon(server.loop.run, nursery)
             try:
                 yield server
             finally:
@@ -260,6 +264,39 @@ async def test_a_long_list_is_sent_as_it_is_read(place: Path) -> None:
         assert told[-1] == "DONE⇥1"
 
 
+async def test_a_list_that_is_read_too_slowly_holds_up_the_next_for_so_long_and_no_longer(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saslpy.servers.master_lists.SEND_WAIT", 0.3)
+    many = {str(number): Account(f"{number:0300}") for number in range(5_000)}
+    async with serving(place, many) as server:
+        slow, other = await server.connect(), await server.connect()
+        await slow.say("LIST⇥1")
+        await slow.hear(1)  # some of it is read, and then no more
+        await other.say("LIST⇥1⇥user=x")
+        assert await other.hear() == "DONE⇥1"
+        await server.logged("a list was not read in 0.3 s")
+
+
+async def test_other_tasks_have_their_turn_while_a_long_list_is_looked_through(place: Path) -> None:
+    many = {str(number): Account(f"{number}") for number in range(50_000)}
+    async with serving(place, many) as server:
+        client, turns = await server.connect(), 0
+        await client.say("LIST⇥1⇥user=x")
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                await trio.lowlevel.checkpoint()
+                turns += 1
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(count)
+            assert await client.hear() == "DONE⇥1"
+            nursery.cancel_scope.cancel()
+        assert turns >= 50
+
+
 async def test_who_goes_away_in_the_middle_of_a_list_harms_nobody(place: Path) -> None:
     many = {str(number): Account(str(number) * 20) for number in range(20_000)}
     async with serving(place, many) as server:
@@ -276,7 +313,7 @@ async def test_who_goes_away_in_the_middle_of_a_list_harms_nobody(place: Path) -
 
 
 def handed(server: Server, account: Account = JOE, mechanism: str = "PLAIN", master: str = "") -> None:
-    server.site.handed.remember(812, 5, COOKIE, account, mechanism, master, "imap")
+    server.site.handed.remember(TICKET, HandedLogin(account, mechanism, master, "imap"))
 
 
 FETCH = f"REQUEST⇥1⇥812⇥5⇥{COOKIE}⇥session_pid={os.getpid()}"
@@ -345,9 +382,9 @@ async def test_what_has_happened_to_the_account_since_the_login(
 async def test_the_second_look_is_by_the_name_that_was_given(place: Path) -> None:
     async with serving(place, {"joe@example.org": JOE, "anon": Account("anon", home="/srv/anon")}) as server:
         client = await server.connect()
-        server.site.handed.remember(812, 5, COOKIE, JOE, "PLAIN", "", "imap", "joe@example.org")
+        server.site.handed.remember(TICKET, HandedLogin(JOE, "PLAIN", "", "imap", "joe@example.org"))
         assert (await client.ask(FETCH)).startswith("USER⇥1⇥joe⇥uid=1000")
-        server.site.handed.remember(812, 5, COOKIE, Account("anon"), "ANONYMOUS", "", "imap", "")
+        server.site.handed.remember(TICKET, HandedLogin(Account("anon"), "ANONYMOUS", "", "imap"))
         assert await client.ask(FETCH) == "USER⇥1⇥anon⇥home=/srv/anon⇥auth_mech=ANONYMOUS⇥anonymous"
 
 
@@ -367,8 +404,28 @@ async def test_strangers_see_themselves_alone(place: Path) -> None:
         assert await client.ask("LIST⇥1") == "DONE⇥1⇥fail"
         handed(server)
         assert await client.ask(FETCH) == "FAIL⇥1⇥reason=not permitted"
-        assert server.site.handed.take(812, 5, COOKIE) is not None
+        assert server.site.handed.take(TICKET) is not None
         assert any("not-permitted" in line and f"UserLookup by uid {os.getuid()}" in line for line in server.lines)
+
+
+async def test_whom_a_reload_trusts_no_more_asks_in_vain_on_an_open_connection(place: Path) -> None:
+    async with serving(place, {"joe": replace(JOE, uid=os.getuid() + 1)}) as server:
+
+        def again(trusted: Trusted) -> MasterServer:
+            door = cast(Authenticator, server.door)
+            return MasterServer(door, MasterOptions(trusted, dovecot="2.4"), server.site, server.log)
+
+        client = await server.connect()
+        assert (await client.ask("USER⇥1⇥joe⇥service=lda")).startswith("USER⇥1⇥joe")
+        server.loop.change(again(NOBODY), 100)
+        handed(server)
+        assert await client.ask("USER⇥2⇥joe⇥service=lda") == "FAIL⇥2⇥reason=not permitted"
+        assert await client.ask("LIST⇥3") == "DONE⇥3⇥fail"
+        assert await client.ask(FETCH) == "FAIL⇥1⇥reason=not permitted"
+        server.loop.change(again(ME), 100)
+        assert (await client.ask("USER⇥4⇥joe⇥service=lda")).startswith("USER⇥4⇥joe")
+        server.loop.retire()
+        assert await client.ask("USER⇥5⇥joe⇥service=lda") == "", "nobody is to ask here any more"
 
 
 async def test_everybody_may_be_trusted(place: Path) -> None:
@@ -458,14 +515,39 @@ async def test_many_requests_at_a_time_are_answered_as_their_answers_come(place:
             assert await client.hear() == f"USER⇥{number + 1}⇥u{number}"
 
 
-async def test_one_request_too_many_fails_at_once(place: Path) -> None:
+async def test_what_is_asked_beyond_the_bound_waits_for_its_turn_unread(place: Path) -> None:
     async with serving(place) as server:
         server.door.gates["joe"] = trio.Event()
-        client = await server.connect()
-        await client.say(*(f"USER⇥{number + 1}⇥joe⇥service=x" for number in range(MOST)))
-        assert (await client.ask("USER⇥9999⇥joe⇥service=x")).startswith("FAIL⇥9999")
+        client, other = await server.connect(), await server.connect()
+        await client.say(*(f"USER⇥{number}⇥joe⇥service=x" for number in range(1, 2 * AT_WORK + 1)))
+        for _ in range(5):
+            assert await other.ask("USER⇥1⇥nobody⇥service=x") == "NOTFOUND⇥1"
+            assert len([name for name, _ in server.door.asked if name == "joe"]) <= AT_WORK
         server.door.gates["joe"].set()
-        assert (await client.hear(MOST)).count("USER⇥") == MOST
+        assert (await client.hear(2 * AT_WORK)).count("USER⇥") == 2 * AT_WORK
+
+
+async def test_byte_by_byte_is_no_way_to_hold_a_connection(place: Path) -> None:
+    async with serving(place, read_timeout=0.2) as server:
+        client = await server.connect()
+        with trio.fail_after(5):
+            while not server.lines:
+                try:
+                    await client.stream.send_all(b"U")
+                except trio.BrokenResourceError:
+                    break
+                await trio.sleep(0.03)
+        await server.logged("half a line")
+
+
+async def test_ten_thousand_requests_at_once_are_answered(place: Path) -> None:
+    async with serving(place, {}) as server:
+        client = await server.connect()
+        async with trio.open_nursery() as nursery:
+            lines = [f"USER⇥{number}⇥nobody⇥service=x" for number in range(1, 10_001)]
+            nursery.start_soon(lambda: client.say(*lines))
+            heard = (await client.hear(10_000)).split("\n")
+        assert set(heard) == {f"NOTFOUND⇥{number}" for number in range(1, 10_001)}
 
 
 async def test_who_has_said_all_still_hears_the_answers(place: Path) -> None:
@@ -483,7 +565,7 @@ async def test_who_reads_nothing_is_hung_up_on(place: Path, monkeypatch: pytest.
     async with serving(place, many) as server:
         client = await server.connect()
         await client.say("LIST⇥1")
-        await server.logged("nothing was read")
+        await server.logged("was not read in 0.05 s")
         other = await server.connect()
         assert await other.ask("USER⇥1⇥nobody⇥service=x") == "NOTFOUND⇥1"
 

@@ -31,8 +31,8 @@ from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 
 from .. import ProtocolError
-from .events import Begin, Binding, Event, Over, Response
-from .fields import line, minor_version, pair, parameters, request_id, split, text_of
+from .events import Begin, Binding, Event, Hello, Over, Response
+from .fields import data_of, line, minor_version, pair, parameters, request_id, split, text_of
 from .lines import LineReader
 
 MINOR = 2
@@ -43,6 +43,11 @@ BINDS, TELLS_CANCELLED, EMPTY_IS_EMPTY = 3, 4, 2
 """The client's minor version from which on it knows: channel binding; CANCELLED; that ``resp=`` is an empty response."""
 
 PLUS = "-PLUS"
+
+MAX_USER = 1024
+"""Bytes of a name that is told. A client may send one as long as its line, and Exim reads no line of over 8 KiB."""
+
+UNKNOWN_MECHANISM = "unknown mechanism"
 
 FLAGS: dict[str, tuple[bytes, ...]] = {
     "PLAIN": (b"plaintext",),
@@ -66,16 +71,18 @@ class _Awaited(Enum):
 class ClientSide:
     """One connection: bytes in, events out; and the bytes of what we say.
 
-    ``mechanisms`` are offered, those with channel binding only to who can do it. ``minor`` is the client's version,
-    None until it has said it. What ends an exchange (``ok``, ``fail``, ``forget``) frees its id.
+    ``mechanisms`` are offered, those with channel binding only to who can do it; ``offered`` are those that the greeting
+    has named, None before it. ``minor`` is the client's version, None until it has said it. What ends an exchange (``ok``,
+    ``fail``, ``forget``) frees its id.
     """
 
-    __slots__ = ("_lines", "_mechanisms", "_requests", "cpid", "minor")
+    __slots__ = ("_lines", "_mechanisms", "_requests", "cpid", "minor", "offered")
 
     def __init__(self, mechanisms: Sequence[str]) -> None:
         self._lines = LineReader()
         self._mechanisms = mechanisms
         self._requests: dict[int, _Awaited] = {}
+        self.offered: Sequence[str] | None = None
         self.minor: int | None = None
         self.cpid = 0
 
@@ -85,21 +92,18 @@ class ClientSide:
             command, *fields = split(text)
             if self.cpid:
                 yield self._request(command, fields)
+            elif command == b"VERSION" and self.minor is None:
+                self.minor = minor_version(fields)
+                yield Hello()
+            elif command == b"CPID" and self.minor is not None and fields:
+                self.cpid = request_id(fields[0])
             else:
-                self._shake_hands(command, fields)
+                raise ProtocolError("neither VERSION nor CPID in the handshake")
 
     @property
     def halfway(self) -> bool:
         """Whether there is the beginning of a line."""
         return self._lines.started
-
-    def _shake_hands(self, command: bytes, fields: list[bytes]) -> None:
-        if command == b"VERSION" and self.minor is None:
-            self.minor = minor_version(fields)
-        elif command == b"CPID" and self.minor is not None and fields:
-            self.cpid = request_id(fields[0])
-        else:
-            raise ProtocolError("neither VERSION nor CPID in the handshake")
 
     def _request(self, command: bytes, fields: list[bytes]) -> Event:
         if command not in (b"AUTH", b"CONT", b"CANCEL"):
@@ -120,8 +124,8 @@ class ClientSide:
         if not service:
             raise ProtocolError("AUTH without a service")
         mechanism = text_of(fields[0].upper())
-        if mechanism not in self.offered:
-            return Over(key, self.fail(key, reason="unknown mechanism"))
+        if mechanism not in (self.offered or ()):
+            return Over(key, self.fail(key, reason=UNKNOWN_MECHANISM))
         try:
             initial = self._initial(fields[-1]) if len(given) < len(fields) - 1 else None
         except binascii.Error:
@@ -150,7 +154,8 @@ class ClientSide:
         awaited = self._requests.get(key)
         data = fields[0] if fields else b""
         if awaited is None:
-            return Over(key, self.fail(key, reason="the exchange has timed out"))
+            # no wrong password: a client that can tell the difference shall
+            return Over(key, self.fail(key, code="temp_fail", reason="the exchange has timed out"))
         if awaited is _Awaited.US or (awaited is _Awaited.BINDING) != (data == b"#"):
             return Over(key, self.fail(key, reason="this was not asked for"))
         try:
@@ -167,12 +172,6 @@ class ClientSide:
         return Over(key, line(b"CANCELLED", _id(key)) if known and (self.minor or 0) >= TELLS_CANCELLED else b"")
 
     @property
-    def offered(self) -> tuple[str, ...]:
-        """The mechanisms for this client."""
-        binds = self.minor is not None and self.minor >= BINDS
-        return tuple(name for name in self._mechanisms if binds or not name.endswith(PLUS))
-
-    @property
     def version(self) -> bytes:
         """Our first line. Where ``waits``, the client's version should be known before what follows is sent."""
         return line(b"VERSION", b"1", _id(MINOR_PLUS if self.waits else MINOR))
@@ -182,8 +181,15 @@ class ClientSide:
         """Whether the client's version makes a difference for what is offered."""
         return any(name.endswith(PLUS) for name in self._mechanisms)
 
+    @property
+    def binds(self) -> bool:
+        """Whether the client was offered a mechanism with channel binding."""
+        return any(name.endswith(PLUS) for name in self.offered or ())
+
     def greeting(self, spid: int, cuid: int, cookie: str) -> bytes:
-        """All that follows ``version``."""
+        """All that follows ``version``: once. Whose version has not come by now is offered no channel binding."""
+        binds = not self.waits or (self.minor or 0) >= BINDS
+        self.offered = self._mechanisms if binds else [name for name in self._mechanisms if not name.endswith(PLUS)]
         mechanisms = [line(b"MECH", name.encode(), *flags(name)) for name in self.offered]
         numbers = [line(b"SPID", _id(spid)), line(b"CUID", _id(cuid)), line(b"COOKIE", cookie.encode())]
         # Postfix takes a server that says SPID before MECH for a master socket
@@ -208,7 +214,7 @@ class ClientSide:
     def fail(self, key: int, user: str = "", code: str = "", reason: str = "") -> bytes:
         """No. ``reason`` reaches the user: Postfix says it after its 535, Dovecot as an [ALERT]."""
         self.forget(key)
-        named = ((b"user", user), (b"code", code), (b"reason", reason))
+        named = ((b"user", user if tellable(user) else ""), (b"code", code), (b"reason", reason))
         return line(b"FAIL", _id(key), *(pair(name, value) for name, value in named if value))
 
     def forget(self, key: int) -> None:
@@ -222,6 +228,11 @@ class ClientSide:
 
 
 _RESPONSE = b"resp="
+
+
+def tellable(user: str) -> bool:
+    """Whether a name is short enough to be told, in a line that all clients can read."""
+    return len(data_of(user)) <= MAX_USER
 
 
 def flags(mechanism: str) -> tuple[bytes, ...]:

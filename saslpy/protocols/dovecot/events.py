@@ -7,6 +7,11 @@ from typing import TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
+class Hello:
+    """VERSION: now it is known what the client can do. The greeting must have been sent before anything else is taken."""
+
+
+@dataclass(frozen=True, slots=True)
 class Begin:
     """AUTH: an exchange begins. ``initial`` is None where there is no initial response, which is not an empty one.
 
@@ -53,4 +58,4 @@ class Over:
     reply: bytes = b""
 
 
-Event: TypeAlias = Begin | Response | Binding | Over
+Event: TypeAlias = Hello | Begin | Response | Binding | Over

@@ -91,6 +91,7 @@ async def rules(settings: Settings, log: Log, control: Control | None, once: boo
             frozenset(folded(names.login(name).name) for name in auth.master_users),
             auth.anonymous,
             await unserved(settings, links),
+            None if once else settings.mechanisms,
         )
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 import trio
 
 from . import changing, lookups
-from .conversation import Conversation
+from .conversation import CUT_SHORT, Conversation
 from .exchange import Candidate, Mechanism
 from .mechanism_names import MECHANISMS
 from .model import Accept, Account, Defer, Login, Origin, Reason, Reject, Verdict
@@ -50,14 +50,12 @@ class Authenticator:
         start = trio.current_time()
         rules = self.rules
         login, fault = rules.login(given, realm, password, origin)
-        verdict: Verdict = Defer(Reason.SHUTDOWN)
-        rules.pending += 1
+        verdict: Verdict = CUT_SHORT
         try:
-            verdict = fault or await self._bounded(rules, login, password, origin)
+            verdict = fault or await self._checked(rules, login, password, origin, start)
             if isinstance(verdict, Reject):
-                await trio.sleep_until(start + rules.bounds.min_seconds)
+                await rules.floor(start)
         finally:
-            rules.pending -= 1
             self.told(login, origin, verdict, trio.current_time() - start)
         return verdict
 
@@ -66,15 +64,16 @@ class Authenticator:
         self.counts[type(verdict)] += 1
         self._audit.attempt(login, origin, verdict, seconds)
 
-    async def _bounded(self, rules: Rules, login: Login, password: str, origin: Origin) -> Verdict:
-        bounds = rules.bounds
-        if rules.pending > bounds.pending:
-            return self._overload(rules)
-        until = trio.current_time() + bounds.deadline
+    async def _checked(self, rules: Rules, login: Login, password: str, origin: Origin, start: float) -> Verdict:
+        rules.pending += 1
         try:
-            return await rules.chain(login, origin).verify(login, password, origin, until)
+            if rules.pending > rules.bounds.pending:
+                return self._overload(rules)
+            return await rules.chain(login, origin).verify(login, password, origin, start + rules.bounds.deadline)
         except Exception as error:  # backends are guarded, so this is a fault of ours
             return self._failed(error)
+        finally:
+            rules.pending -= 1
 
     async def within(self, rules: Rules, question: Callable[[float], Awaitable[T]]) -> T | Defer:
         """What comes of a question that is given the time until when, as one of the requests under way."""
@@ -100,7 +99,8 @@ class Authenticator:
 
     def offered(self, listed: Sequence[str]) -> tuple[str, ...]:
         """Those of the listed mechanisms that can be served, in the order in which they are offered."""
-        return tuple(name for name in MECHANISMS if name in listed and name not in self.rules.unserved)
+        rules = self.rules
+        return tuple(name for name in MECHANISMS if name in listed and name not in rules.unserved and rules.lists(name))
 
     def begin(self, mechanism: Mechanism, origin: Origin, plus_offered: bool = False) -> Conversation:
         """A new exchange. ``plus_offered``: the client was offered a mechanism with channel binding, too."""
@@ -138,17 +138,31 @@ class Authenticator:
         )
 
     async def change_password(self, given: str, old: str, new: str, origin: Origin) -> Verdict:
-        """The verdict on the old password; Accept only when the new one has taken its place."""
+        """The verdict on the old password; Accept only when the new one has taken its place.
+
+        Beside the audit line of the old one, a line ``password-change`` says what has become of it: ``changed``, ``same``
+        for an old one that is the new one, or the reason why not.
+        """
         rules = self.rules
         verdict = await self.verify(given, "", old, origin)
         if not isinstance(verdict, Accept):
             return verdict
         login, fault = rules.login(given, "", new, origin)
-        if fault is not None:
-            return fault
-        chain = rules.chain(login, origin)
         wish = changing.Change(login, verdict.backend, old, new)
-        changed = await self.within(rules, lambda until: changing.change(chain, rules.keys.hashes, wish, until))
-        outcome = "changed" if isinstance(changed, Accept) else changed.reason.value
-        self._log.info("password-changed", login=login.name, backend=verdict.backend, outcome=outcome)
+        chain = rules.chain(login, origin)
+        changed: Verdict = CUT_SHORT  # it may have been written
+        try:
+            if fault is not None:
+                changed = fault
+            else:
+                changed = await self.within(rules, lambda until: changing.change(chain, rules.keys.hashes, wish, until))
+        finally:
+            self._told_change(wish, changed)
         return changed
+
+    def _told_change(self, wish: changing.Change, changed: Verdict) -> None:
+        if isinstance(changed, Accept):
+            outcome, detail = "same" if wish.same else "changed", {}
+        else:
+            outcome, detail = changed.reason.value, {"detail": changed.detail} if changed.detail else {}
+        self._log.info("password-change", login=wish.login.name, backend=wish.backend, outcome=outcome, **detail)

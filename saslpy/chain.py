@@ -1,12 +1,13 @@
-"""Ask the backends in turn. A doubt outweighs a no: the store that failed may hold the right password."""
+"""Ask the backends in turn. A doubt outweighs a no: the store that failed may hold the right password, or the user."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
-from typing import Literal
+from typing import Literal, TypeVar
 
 from .accounts import AccountTemplate
 from .checking import Checker, Usual
@@ -16,7 +17,12 @@ from .model import Accept, Account, Defer, Login, Origin, Reason, Refusal, Rejec
 from .soundness import network
 from .upgrading import Upgrader
 
+T = TypeVar("T")
+
 OnReject = Literal["stop", "next"]
+
+UNKNOWN = Reject(Reason.UNKNOWN_USER)
+"""The no of those that do not know the user: another one may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,63 +41,75 @@ class Link:
         return self.backend.name
 
 
+async def in_turn(
+    links: Iterable[Link], ask: Callable[[Link], Awaitable[T | Reject]], no: Reject, ask_all: bool = False
+) -> T | Reject | Defer:
+    """The first answer that is no ``Reject``, else a doubt, else the last no.
+
+    Unknown user: ask the next one. Another no: stop, unless the backend is marked ``on_reject = "next"``; with ``ask_all``
+    no refusal stops. Failure: remember the doubt and go on. ``no`` is the answer where nobody has said another one.
+    """
+    doubt: Defer | None = None
+    for link in links:
+        try:
+            answer = await ask(link)
+        except BackendFailed as failure:
+            doubt = doubt or failure.verdict(link.name)
+            continue
+        except Overloaded as overload:
+            return Defer(reason_of(overload), link.name, str(overload))
+        except HashingFailed as failure:
+            doubt = doubt or Defer(reason_of(failure), link.name, str(failure))
+            continue
+        if not isinstance(answer, Reject):
+            return answer
+        if ask_all:
+            no = answer
+        elif answer.reason is not Reason.UNKNOWN_USER:
+            no = answer
+            if link.on_reject == "stop":
+                break
+    return doubt or no
+
+
 class Chain:
     """Backends in the order in which they are asked."""
 
     def __init__(self, links: Sequence[Link], checker: Checker) -> None:
         self.links = tuple(links)
         self.checker = checker
+        self.several_stores = sum(link.backend.has_secrets for link in links) > 1
 
     async def verify(self, login: Login, password: str, origin: Origin, until: float = inf) -> Verdict:
         """The verdict of the whole chain on a login with a password in the clear, by ``until`` (``trio.current_time``).
 
         The time is a value that every wait is given, and no cancel scope around all of them: for one login a scope costs
         a tenth of all that the event loop does.
-
-        Unknown here: ask the next. Wrong password: stop, unless the backend is marked ``on_reject = "next"``. Failure:
-        remember the doubt and go on; if nobody accepts then, the answer is Defer.
         """
-        doubt: Defer | None = None
-        verdict = Reject(Reason.UNKNOWN_USER)
-        for link in self.links:
-            if not (link.backend.has_secrets or link.backend.has_verify):
-                continue  # it knows tokens only
-            try:
-                answer = await self._ask(link, login, password, origin, until)
-            except BackendFailed as failure:
-                doubt = doubt or Defer(failure.reason, link.name, failure.detail)
-                continue
-            except Overloaded as overload:
-                return Defer(reason_of(overload), link.name, str(overload))
-            except HashingFailed as failure:
-                doubt = doubt or Defer(reason_of(failure), link.name, str(failure))
-                continue
-            if isinstance(answer, Accept):
-                return answer
-            if answer.reason is not Reason.UNKNOWN_USER:
-                verdict = answer
-                if link.on_reject == "stop":
-                    break
-        if doubt is None and verdict.reason is Reason.UNKNOWN_USER:
+        verdict = await in_turn(self.links, partial(self._ask, login, password, origin, until), UNKNOWN)
+        if verdict is UNKNOWN:
             await self._cost_of_unknown(password, until)
-        return doubt or verdict
+        return verdict
 
-    async def _ask(self, link: Link, login: Login, password: str, origin: Origin, until: float) -> Accept | Reject:
-        if link.backend.has_secrets:
-            account = await link.backend.lookup(login, until)
-            if account is None:
-                return Reject(Reason.UNKNOWN_USER, link.name)
-            known = await self.checker.check(account, password, link.usual, until)
-            if not isinstance(known, list):
-                return Reject(known, link.name)
-            verdict = judge(account, origin, link)
-            if link.upgrader is not None and isinstance(verdict, Accept):
-                link.upgrader.consider(login, account, known, password)
-            return verdict
-        answer = await link.backend.verify(login, password, until)
-        if isinstance(answer, Refusal):
-            return Reject(answer.reason, link.name, answer.detail)
-        return judge(answer, origin, link)
+    async def _ask(self, login: Login, password: str, origin: Origin, until: float, link: Link) -> Accept | Reject:
+        backend = link.backend
+        if not backend.has_secrets:
+            if not backend.has_verify:
+                return UNKNOWN  # it knows tokens only
+            answer = await backend.verify(login, password, until)
+            if isinstance(answer, Refusal):
+                return Reject(answer.reason, link.name, answer.detail)
+            return judge(answer, origin, link)
+        account = await backend.lookup(login, until)
+        if account is None:
+            return UNKNOWN
+        known = await self.checker.check(account, password, link.usual, until)
+        if not isinstance(known, list):
+            return Reject(known, link.name)
+        verdict = judge(account, origin, link)
+        if link.upgrader is not None and isinstance(verdict, Accept):
+            link.upgrader.consider(login, account, known, password)
+        return verdict
 
     async def _cost_of_unknown(self, password: str, until: float) -> None:
         """One real hash of the usual kind of the first store: an unknown user takes the time of a known one."""

@@ -33,9 +33,14 @@ class Change:
     old: str = field(repr=False)
     new: str = field(repr=False)
 
+    @property
+    def same(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.old == self.new
+
 
 async def change(chain: Chain, hashes: Hashes, wish: Change, until: float) -> Accept | Reject | Defer:
-    """Accept when it is done.
+    """Accept when the new password is the user's: it was stored, or there was nothing to store, since it is the old one.
 
     Of several secrets of one user (of his applications, say) only those that ``old`` is right for are replaced.
     """
@@ -44,7 +49,7 @@ async def change(chain: Chain, hashes: Hashes, wish: Change, until: float) -> Ac
     except Unchanged as why:
         return why.verdict
     except BackendFailed as failure:
-        return Defer(failure.reason, wish.backend, failure.detail)
+        return failure.verdict(wish.backend)
     except (Overloaded, HashingFailed) as failure:
         return Defer(reason_of(failure), wish.backend, str(failure))
 
@@ -61,6 +66,8 @@ async def _changed(chain: Chain, hashes: Hashes, wish: Change, until: float) -> 
     old = await _matching(hashes, known, account.login, wish.old, until)
     if not old:
         raise Unchanged(Reject(Reason.WRONG_PASSWORD, wish.backend))
+    if wish.same:
+        return account
     wanted = link.upgrader.wanted if link.upgrader is not None else DEFAULT
     new = [await _made(hashes, scheme, wish.new, account.login, until) for scheme in wanted]
     if not await link.backend.replace_secrets(wish.login, old, new):

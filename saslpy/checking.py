@@ -70,17 +70,21 @@ class Checker:
         reason = Reason.UNUSABLE_SECRET
         for stored in account.secrets:
             try:
-                known = Known.parsed(stored, default_scheme)
+                usable.append(Known.counting(stored, default_scheme, self._forbidden))
+            except Forbidden as error:
+                reason = Reason.WEAK_SCHEME
+                self._log.warning("forbidden-scheme", login=account.login, scheme=error.scheme)
             except UnusableSecret as error:
                 self._log.warning("unusable-secret", login=account.login, detail=str(error))
-                continue
-            scheme = known.secret.scheme
-            if scheme in self._forbidden:
-                reason = Reason.WEAK_SCHEME
-                self._log.warning("forbidden-scheme", login=account.login, scheme=scheme)
-            else:
-                usable.append(known)
         return usable, reason
+
+
+class Forbidden(ValueError):
+    """A secret that never matches, since the configuration forbids its scheme."""
+
+    def __init__(self, scheme: str) -> None:
+        super().__init__(f"{scheme} is forbidden")
+        self.scheme = scheme
 
 
 @dataclass(slots=True, eq=False)
@@ -94,6 +98,14 @@ class Known:
     def parsed(cls, stored: str, default_scheme: str) -> Known:
         """From a store's text. Raises ``UnusableSecret``."""
         return cls(passwords.parse(stored, default_scheme), (stored.encode("utf-8", "surrogatepass"), default_scheme))
+
+    @classmethod
+    def counting(cls, stored: str, default_scheme: str, forbidden: frozenset[str]) -> Known:
+        """The same, of a scheme that is not ``forbidden``. Raises ``UnusableSecret``, or ``Forbidden`` where it is."""
+        known = cls.parsed(stored, default_scheme)
+        if known.secret.scheme in forbidden:
+            raise Forbidden(known.secret.scheme)
+        return known
 
     @property
     def text(self) -> str:

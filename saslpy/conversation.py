@@ -6,20 +6,36 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from .exchange import MAX_RESPONSE, Bind, Challenge, Client, Done, Flow, MalformedResponse, Mechanism, Step
+from .exchange import (
+    MAX_RESPONSE,
+    Bind,
+    Challenge,
+    Client,
+    Done,
+    Flow,
+    LookupScram,
+    MalformedResponse,
+    Mechanism,
+    ScramCandidate,
+    Step,
+)
 from .model import Defer, Origin, Reason, Reject, Verdict
 from .performing import Performer
 
 if TYPE_CHECKING:
     from .authenticator import Authenticator
 
+CUT_SHORT = Defer(Reason.SHUTDOWN, detail="given up before there was an answer")
+"""Of a password that was being checked when we had to stop, or whoever asked had gone."""
+
 
 class Conversation:
     """``start``, then ``respond`` (or ``bind``) as long as a step is a ``Challenge`` (or a ``Bind``).
 
     Whoever drives it gives the client as much time as it likes: only our own work has the deadline. Each step goes by the
-    rules that are in force when it comes, so a reload drops no exchange. The attempt stands in the audit log when ``Done``
-    is returned; one that is cancelled was none.
+    rules that are in force when it comes, so a reload drops no exchange; but one that begins with a mechanism that the
+    configuration does not have (any more) is refused. The attempt stands in the audit log when ``Done`` is returned, and
+    also when the task is cancelled while a password is checked.
     """
 
     def __init__(self, mechanism: Mechanism, origin: Origin, door: Authenticator, plus_offered: bool = False) -> None:
@@ -31,11 +47,15 @@ class Conversation:
         self._flow: Flow | None = None
         self._waiting: type[Challenge] | type[Bind] | None = None
         self._seconds = 0.0  # of our work
+        self._tried = False  # a password or a proof of it is being checked, or was
         self._counted = False
 
     async def start(self, initial: bytes | None = None) -> Step:
         """The first step. ``initial`` is the initial response, None where the client sent none."""
         assert self._flow is None, "started already"
+        if not self._door.rules.lists(self.mechanism.name):
+            refused = Reject(Reason.SERVICE_DENIED, detail="the configuration does not have this mechanism any more")
+            return await self._end(Done(refused), trio.current_time())
         self._flow = self.mechanism.run(Client(initial, self.origin.certificate, self._plus_offered))
         return await self._go(None, initial or b"")
 
@@ -55,10 +75,14 @@ class Conversation:
         return self._performer.login.given
 
     def cancel(self) -> None:
-        """The client has given up, or has gone: no attempt."""
+        """The client has given up, or has gone, when it was its turn: no attempt. What is being checked is still told."""
+        if self._waiting is not None:
+            self._close()
+
+    def _close(self) -> None:
+        self._waiting = None
         if self._flow is not None:
             self._flow.close()
-        self._waiting = None
 
     async def _go(self, value: object, said: bytes) -> Step:
         """Let the mechanism go on until it wants something of the client, or is done."""
@@ -67,7 +91,7 @@ class Conversation:
         if len(said) > MAX_RESPONSE:
             step: Step = Done(Reject(Reason.MALFORMED, detail=f"a response of over {MAX_RESPONSE} bytes"))
         else:
-            step = await self._advance(value)
+            step = await self._watched(value, start)
         self._seconds += trio.current_time() - start
         if isinstance(step, Done):
             return await self._end(step, start)
@@ -76,15 +100,28 @@ class Conversation:
         self._waiting = type(step)
         return step
 
-    async def _advance(self, value: object) -> Step:
+    async def _watched(self, value: object, start: float) -> Step:
+        """``_advance``; when it is cancelled, what was tried does not go untold."""
+        step: Step | None = None
+        try:
+            step = await self._advance(value, start)
+        finally:
+            if step is None and self._tried and not self._counted:
+                self._tell(CUT_SHORT, self._seconds + trio.current_time() - start)
+        return step
+
+    async def _advance(self, value: object, start: float) -> Step:
         while True:
             step = self._resume(value)
             if isinstance(step, Challenge | Bind | Done):
                 return step
             rules = self._door.rules
+            self._tried = not isinstance(step, LookupScram)
             value = await self._door.within(rules, lambda until: self._performer.perform(step, rules, until))  # noqa: B023
             if isinstance(value, Defer):
                 return Done(value)
+            if isinstance(value, ScramCandidate) and value.telling:
+                await rules.floor(start)
 
     def _resume(self, value: object) -> Any:
         """The mechanism's next step. It is pure, so what it raises is about what the client has sent."""
@@ -97,19 +134,19 @@ class Conversation:
             return Done(Reject(Reason.MALFORMED, detail=str(fault)))
 
     async def _end(self, done: Done, start: float) -> Done:
-        self.cancel()
+        self._close()
         if done.attempt and not self._counted:
             await self._count(done.verdict, start)
         return done
 
     async def _count(self, verdict: Verdict, start: float) -> None:
         """The floor in time for a no, and the audit line: once for an exchange."""
-        self._counted = True
-        rules = self._door.rules
-        rules.pending += 1  # a stop waits for the answer
         try:
             if isinstance(verdict, Reject):
-                await trio.sleep_until(start + rules.bounds.min_seconds)
+                await self._door.rules.floor(start)
         finally:
-            rules.pending -= 1
-            self._door.told(self._performer.login, self.origin, verdict, self._seconds)
+            self._tell(verdict, self._seconds)
+
+    def _tell(self, verdict: Verdict, seconds: float) -> None:
+        self._counted = True
+        self._door.told(self._performer.login, self.origin, verdict, seconds)

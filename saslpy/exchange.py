@@ -10,11 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from .model import Account, Defer, Reject, Verdict
+from .names import MAX_BYTES
 from .passwords.scram import ScramKeys
 from .passwords.secret import StoredSecret
+
+if TYPE_CHECKING:
+    from .chain import Link
 
 MAX_RESPONSE = 65_536
 """Bytes of one response of a client; tokens are the longest that come."""
@@ -111,11 +115,14 @@ class Enter:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An account that a store has, whose password is still to be proved, and its usable secrets. ``link`` is the core's."""
+    """An account that a store has, whose password is still to be proved, and its usable secrets.
+
+    ``link`` is the store's, which mechanisms have no use for.
+    """
 
     account: Account
+    link: Link = field(repr=False)
     secrets: tuple[StoredSecret, ...] = field(default=(), repr=False)
-    link: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +135,15 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class ScramCandidate:
-    """The keys to prove a password by. ``candidate`` is None where they are made up, since there is no such user."""
+    """The keys to prove a password by. ``candidate`` is None where they are made up, since there is no such user.
+
+    ``telling``: the time that it took to find them may tell who exists.
+    """
 
     keys: ScramKeys
     candidate: Candidate | None
     otherwise: Reject | Defer
+    telling: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +166,12 @@ Needs = Literal["password", "secret", "token", "certificate", "nothing"]
 """What a mechanism needs of a backend: to check a password in the clear, to give a stored secret, to check a token."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Client:
-    """What a mechanism may know of its client: the initial response (None: it sent none), and who it is by TLS."""
+    """What a mechanism may know of its client: the initial response (None: it sent none), and who it is by TLS.
+
+    The initial response is forgotten when it is taken (``first``): a client may let us wait, and it may be long.
+    """
 
     initial: bytes | None = field(default=None, repr=False)
     certificate: str = ""
@@ -180,11 +194,17 @@ def challenge(data: bytes) -> Generator[Challenge, bytes, bytes]:
 
 def first(client: Client, data: bytes = b"") -> Generator[Challenge, bytes, bytes]:
     """The initial response, asked for with ``data`` where the client sent none (RFC 4422, 3.3)."""
-    if client.initial is not None:
-        return client.initial
-    return (yield Challenge(data))
+    initial, client.initial = client.initial, None
+    return (yield Challenge(data)) if initial is None else initial
 
 
 def text(data: bytes) -> str:
     """Bytes of a client as text. What is not UTF-8 comes as surrogates, and the naming policy refuses it."""
     return data.decode("utf-8", "surrogateescape")
+
+
+def name_in(data: bytes) -> str:
+    """A name that is kept while the client is waited for. Raises ``MalformedResponse`` where it is too long for one."""
+    if len(data) > MAX_BYTES:
+        raise MalformedResponse(f"a name of over {MAX_BYTES} bytes")
+    return text(data)

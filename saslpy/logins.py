@@ -70,8 +70,8 @@ class Auth:
     ``chain`` names the backends in the order in which they are asked. ``realm_join``: "join" makes ``login@realm`` where
     the caller gives a realm apart, "ignore" forgets the realm, "require" refuses a login without one.
     ``default_domain`` is added to a bare login. ``deadline`` (seconds) covers the whole chain; Postfix gives up after
-    10 s. ``min_seconds`` is the least time until a refusal. ``max_pending`` requests may be under way, more are told to
-    come again.
+    10 s. ``min_seconds`` is the least time until a refusal, and until SCRAM's challenge in a chain of several stores.
+    ``max_pending`` requests may be under way, more are told to come again; refusals that wait for their time do not count.
 
     ``mechanisms`` are offered on sockets that offer any and do not say which; what needs stored secrets (CRAM-MD5, SCRAM)
     only where every backend can give them. ``master_users`` may log in as another user (with an authorization identity,

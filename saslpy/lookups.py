@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import inf
 
-from .chain import Link, judge
+from .chain import UNKNOWN, Link, in_turn, judge
 from .checking import Checker
 from .exchange import Candidate, Candidates
 from .guard import BackendFailed
@@ -22,24 +22,17 @@ async def candidates(links: Sequence[Link], checker: Checker, login: Login, unti
     that can only check passwords are passed over.
     """
     found: list[Candidate] = []
-    doubt: Defer | None = None
-    no = Reject(Reason.UNKNOWN_USER)
-    for link in links:
-        if not link.backend.has_secrets:
-            continue
-        try:
-            account = await link.backend.lookup(login, until)
-        except BackendFailed as failure:
-            doubt = doubt or Defer(failure.reason, link.name, failure.detail)
-            continue
+
+    async def ask(link: Link) -> Reject:
+        account = await link.backend.lookup(login, until)
         if account is None:
-            continue
+            return UNKNOWN
         usable, reason = checker.usable(account, link.usual.default_scheme)
-        no = Reject(Reason.WRONG_PASSWORD if usable else reason, link.name)
-        found.append(Candidate(account, tuple(known.secret for known in usable), link))
-        if link.on_reject == "stop":
-            break
-    return Candidates(tuple(found), doubt or no)
+        found.append(Candidate(account, link, tuple(known.secret for known in usable)))
+        return Reject(Reason.WRONG_PASSWORD if usable else reason, link.name)
+
+    otherwise = await in_turn((link for link in links if link.backend.has_secrets), ask, UNKNOWN)
+    return Candidates(tuple(found), otherwise)
 
 
 async def find(links: Sequence[Link], login: Login, until: float = inf) -> Candidate | Reject | Defer:
@@ -48,42 +41,29 @@ async def find(links: Sequence[Link], login: Login, until: float = inf) -> Candi
     A backend that cannot tell who exists is a doubt: "no such user" makes a mail server bounce mail for good. One that
     checks tokens may be there beside a store that has its users, and is none as long as that one can tell.
     """
-    doubt: Defer | None = None
-    if not any(link.backend.can_find for link in links):
-        doubt = Defer(Reason.BACKEND_FAILED, detail="no backend can tell which users there are")
-    for link in links:
+
+    async def ask(link: Link) -> Candidate | Reject:
         if not link.backend.can_find:
-            if link.backend.has_verify:
-                doubt = doubt or Defer(Reason.BACKEND_FAILED, link.name, "it cannot tell which users there are")
-            continue
-        try:
-            account = await link.backend.find(login, until)
-        except BackendFailed as failure:
-            doubt = doubt or Defer(failure.reason, link.name, failure.detail)
-            continue
-        if account is not None:
-            return Candidate(account, link=link)
-    return doubt or Reject(Reason.UNKNOWN_USER)
+            raise BackendFailed(Reason.BACKEND_FAILED, "it cannot tell which users there are")
+        account = await link.backend.find(login, until)
+        return UNKNOWN if account is None else Candidate(account, link)
+
+    if not any(link.backend.can_find for link in links):
+        return Defer(Reason.BACKEND_FAILED, detail="no backend can tell which users there are")
+    return await in_turn((link for link in links if link.backend.can_find or link.backend.has_verify), ask, UNKNOWN)
 
 
 async def verify_token(
     links: Sequence[Link], login: Login, token: str, until: float = inf
 ) -> tuple[Account, Link] | Reject | Defer:
     """The account that a token stands for, and who says so. The first backend that takes it decides."""
-    doubt: Defer | None = None
-    no = Reject(Reason.INVALID_TOKEN)
-    for link in links:
-        if not link.backend.has_tokens:
-            continue
-        try:
-            answer = await link.backend.verify_token(login, token, until)
-        except BackendFailed as failure:
-            doubt = doubt or Defer(failure.reason, link.name, failure.detail)
-            continue
-        if not isinstance(answer, Refusal):
-            return answer, link
-        no = Reject(answer.reason, link.name, answer.detail)
-    return doubt or no
+
+    async def ask(link: Link) -> tuple[Account, Link] | Reject:
+        answer = await link.backend.verify_token(login, token, until)
+        return Reject(answer.reason, link.name, answer.detail) if isinstance(answer, Refusal) else (answer, link)
+
+    issuers = (link for link in links if link.backend.has_tokens)
+    return await in_turn(issuers, ask, Reject(Reason.INVALID_TOKEN), ask_all=True)
 
 
 async def may_send(links: Sequence[Link], login: Login, address: str, until: float = inf) -> Accept | Reject | Defer:
@@ -91,11 +71,11 @@ async def may_send(links: Sequence[Link], login: Login, address: str, until: flo
     found = await find(links, login, until)
     if not isinstance(found, Candidate):
         return found
-    link: Link = found.link
+    link = found.link
     try:
         allowed = await link.backend.may_send(found.account, address, until)
     except BackendFailed as failure:
-        return Defer(failure.reason, link.name, failure.detail)
+        return failure.verdict(link.name)
     return Accept(found.account, link.name) if allowed else Reject(Reason.AUTHZ_DENIED, link.name)
 
 

@@ -69,7 +69,10 @@ class Performer:
 
     async def _lookup_scram(self, step: LookupScram, rules: Rules, until: float) -> ScramCandidate | Defer:
         found = await self._lookup(step.name, rules, until)
-        return await rules.keys.of(step.mechanism, self.login.name, found, rules.chain(self.login, self.origin), until)
+        chain = rules.chain(self.login, self.origin)
+        keys = await rules.keys.of(step.mechanism, self.login.name, found, chain, until)
+        # the first store that knows a user is the last one that is asked
+        return replace(keys, telling=True) if isinstance(keys, ScramCandidate) and chain.several_stores else keys
 
     async def _conclude(self, step: Conclude, rules: Rules, until: float) -> Verdict:
         verdict = lookups.judged(step.candidate, self.origin)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import trio
+
 from .chain import Chain
 from .guard import Guarded
 from .hashing import HashThreads
+from .mechanism_names import MECHANISMS
 from .model import Login, Origin, Reason, Reject
 from .names import MalformedName, NamePolicy
 from .pretending import Pretence
@@ -16,6 +19,9 @@ from .upgrading import Upgrades
 
 MAX_PASSWORD = 65_536
 """Characters of a password (tokens included) that are worth a look."""
+
+HELD = 4
+"""Answers that wait for their floor in time, at most: so many for each request that may be under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,11 @@ class Bounds:
 
 @dataclass(slots=True, eq=False)
 class Rules:
-    """What the configuration says about logins. ``pending`` counts the requests under way that were begun by it."""
+    """What the configuration says about logins.
+
+    ``pending`` counts the requests under way that were begun by it, ``held`` the answers that only wait for their floor in
+    time: a flood of wrong passwords is no reason to keep out a right one.
+    """
 
     routes: Sequence[Route]  # the first that fits is taken, and the last one takes everything
     names: NamePolicy
@@ -55,7 +65,33 @@ class Rules:
     masters: frozenset[str] = frozenset()  # canonical names in lower case: who may act as any other
     anonymous: str = ""
     unserved: Mapping[str, str] = field(default_factory=dict)  # mechanisms that cannot be served, and why
+    listed: frozenset[str] | None = None  # the mechanisms that some listener may offer; None: all
     pending: int = 0
+    held: int = 0
+
+    @property
+    def under_way(self) -> int:
+        """What a stop waits for."""
+        return self.pending + self.held
+
+    def lists(self, mechanism: str) -> bool:
+        """Whether the configuration has this mechanism; those that only Courier knows go by its CRAM-MD5."""
+        return self.listed is None or mechanism in self.listed or mechanism not in MECHANISMS
+
+    async def floor(self, start: float) -> None:
+        """Hold an answer back until ``min_seconds`` after ``start`` (``trio.current_time``).
+
+        Over ``HELD`` it is given at once: a no stays a no, which a Defer would not be, and its cost, a real hash for
+        everybody, is the same without a floor.
+        """
+        bounds = self.bounds
+        if self.held >= HELD * bounds.pending:
+            return
+        self.held += 1
+        try:
+            await trio.sleep_until(start + bounds.min_seconds)
+        finally:
+            self.held -= 1
 
     def chain(self, login: Login, origin: Origin) -> Chain:
         """Who answers for a login."""

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import trio
 
 from .backend import Listing
 from .chain import Link
+from .checking import Forbidden, Known
 from .mechanism_names import MECHANISMS
 from .mechanisms import named
 from .mechanisms.cram import can_prove
 from .model import Account
-from .passwords import UnusableSecret, parse
+from .passwords import UnusableSecret
 from .passwords.secret import StoredSecret
 from .process.remote import Remote
 
@@ -87,7 +89,7 @@ def lacks(accounts: Iterable[Account], forbidden: frozenset[str], default_scheme
         if users == MOST:
             break
         users += 1
-        secrets = [secret for stored in account.secrets if (secret := _parsed(stored, forbidden, default_scheme))]
+        secrets = list(_usable(account, forbidden, default_scheme))
         for name in BY_SECRET:
             if not any(_serves(name, secret) for secret in secrets):
                 without[name] = without.get(name, 0) + 1
@@ -98,12 +100,10 @@ def _serves(name: str, secret: StoredSecret) -> bool:
     return can_prove(secret) if name == "CRAM-MD5" else secret.scheme in (name, "PLAIN")
 
 
-def _parsed(stored: str, forbidden: frozenset[str], default_scheme: str) -> StoredSecret | None:
-    try:
-        secret = parse(stored, default_scheme)
-    except UnusableSecret:
-        return None
-    return None if secret.scheme in forbidden else secret
+def _usable(account: Account, forbidden: frozenset[str], default_scheme: str) -> Iterator[StoredSecret]:
+    for stored in account.secrets:
+        with suppress(UnusableSecret, Forbidden):
+            yield Known.counting(stored, default_scheme, forbidden).secret
 
 
 def remarks(settings: Settings, links: Mapping[str, Link], lacking: Lacking) -> Iterator[tuple[str, str]]:

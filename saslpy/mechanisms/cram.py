@@ -25,8 +25,9 @@ def new_challenge() -> bytes:
     return f"<{secrets.token_hex(16)}.{int(time.time())}@{_host()}>".encode()
 
 
-def run(make_challenge: Callable[[], bytes], hash_name: str, _client: Client) -> Flow:
+def run(make_challenge: Callable[[], bytes], hash_name: str, client: Client) -> Flow:
     """One challenge, one response. An initial response is against the grammar, and is not looked at, as with Dovecot."""
+    client.initial = None
     asked = make_challenge()
     response = yield from challenge(asked)
     name, space, digest = response.rpartition(b" ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..exchange import MalformedResponse, text
+from ..exchange import MalformedResponse, name_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def saslname(data: bytes) -> str:
         name += _ESCAPED[piece[:2]] + piece[2:]
     if not name or b"\0" in name:
         raise MalformedResponse("an empty name, or a NUL in it")
-    return text(name)
+    return name_in(name)
 
 
 def _authzid(part: bytes) -> str:

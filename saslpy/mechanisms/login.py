@@ -6,16 +6,16 @@ and Dovecot take it.
 
 from __future__ import annotations
 
-from ..exchange import Client, Done, Flow, Mechanism, Verify, challenge, first, text
+from ..exchange import Client, Done, Flow, Mechanism, Verify, challenge, first, name_in, text
 
 USERNAME, PASSWORD = b"Username:", b"Password:"
 
 
 def run(client: Client) -> Flow:
     """Name and password, each asked for."""
-    name = yield from first(client, USERNAME)
+    name = name_in((yield from first(client, USERNAME)))
     password = yield from challenge(PASSWORD)
-    verdict = yield Verify(text(name), text(password))
+    verdict = yield Verify(name, text(password))
     return Done(verdict)
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 
-from ..exchange import Challenge, Client, Done, Flow, MalformedResponse, Mechanism, VerifyToken, first, text
-from ..model import Accept, Defer, Reason, Reject
+from ..exchange import Challenge, Client, Done, Flow, MalformedResponse, Mechanism, VerifyToken, first, name_in, text
+from ..model import Reason, Reject, Verdict
 from .gs2 import header
 
 SEPARATOR = b"\x01"
@@ -17,7 +17,16 @@ SEPARATOR = b"\x01"
 
 def oauthbearer(client: Client) -> Flow:
     """``gs2-header 0x01 *(key=value 0x01) 0x01``."""
-    message = yield from first(client)
+    asked = _oauthbearer((yield from first(client)))
+    if asked is None:  # RFC 7628, 4.3: a client that asks what there is; nobody tries to log in
+        return (yield from _refused(Reject(Reason.MALFORMED, detail="no token"), "invalid_token", attempt=False))
+    verdict = yield asked
+    del asked  # the client may let us wait, and tokens are long
+    return (yield from _ended(verdict, "invalid_token"))
+
+
+def _oauthbearer(message: bytes) -> VerifyToken | None:
+    """What is asked for; None for nothing but what there is. Raises ``MalformedResponse``."""
     gs2, separator, rest = message.partition(SEPARATOR)
     if not separator:
         raise MalformedResponse("no separator behind the header")
@@ -25,24 +34,29 @@ def oauthbearer(client: Client) -> Flow:
     if parsed.rest or parsed.binding is not None:
         raise MalformedResponse("not the header of this mechanism")
     pairs = _pairs(rest)
-    if pairs.get("auth") == "":  # RFC 7628, 4.3: a client that asks what there is; nobody tries to log in
-        return (yield from _refused(Reject(Reason.MALFORMED, detail="no token"), "invalid_token", attempt=False))
-    return (yield from _tried(parsed.authzid, pairs, "invalid_token"))
+    if pairs.get("auth") == "":
+        return None
+    return VerifyToken(parsed.authzid, bearer(pairs.get("auth", "")))
 
 
 def xoauth2(client: Client) -> Flow:
     """``user=name 0x01 auth=Bearer token 0x01 0x01``."""
-    pairs = _pairs((yield from first(client)))
+    asked = _xoauth2((yield from first(client)))
+    verdict = yield asked
+    del asked
+    return (yield from _ended(verdict, "401"))
+
+
+def _xoauth2(message: bytes) -> VerifyToken:
+    """What is asked for. Raises ``MalformedResponse``."""
+    pairs = _pairs(message)
     if "user" not in pairs:
         raise MalformedResponse("no user")
-    return (yield from _tried(pairs["user"], pairs, "401"))
+    return VerifyToken(name_in(pairs["user"].encode("utf-8", "surrogateescape")), bearer(pairs.get("auth", "")))
 
 
-def _tried(name: str, pairs: dict[str, str], status: str) -> Flow:
-    verdict = yield VerifyToken(name, bearer(pairs.get("auth", "")))
-    if isinstance(verdict, Accept | Defer):
-        return Done(verdict)
-    return (yield from _refused(verdict, status))
+def _ended(verdict: Verdict, status: str) -> Flow:
+    return (yield from _refused(verdict, status)) if isinstance(verdict, Reject) else Done(verdict)
 
 
 def _refused(verdict: Reject, status: str, attempt: bool = True) -> Flow:

@@ -40,6 +40,9 @@ BINDINGS = ("tls-exporter", "tls-server-end-point", "tls-unique")
 
 MAX_NONCE = 1024
 
+MAX_MESSAGE = 2048
+"""Bytes of a message of the client's: what was read of it is kept until the next one comes."""
+
 
 def new_nonce() -> bytes:
     """Ours: 24 characters of base64."""
@@ -58,6 +61,8 @@ class ClientFirst:
 
 def client_first(message: bytes, plus: bool, plus_offered: bool) -> ClientFirst:
     """Parse it. Raises ``MalformedResponse``, also for a flag that does not go with the mechanism (RFC 5802, 6)."""
+    if len(message) > MAX_MESSAGE:
+        raise MalformedResponse(f"a message of over {MAX_MESSAGE} bytes")
     gs2 = header(message)
     if (gs2.flag == "p") is not plus:
         raise MalformedResponse("channel binding with the wrong mechanism")
@@ -87,8 +92,7 @@ def run(mechanism: str, make_nonce: Callable[[], bytes], client: Client) -> Flow
     keys: ScramKeys = found.keys
     nonce = opening.nonce + make_nonce()
     server_first = b"r=%b,s=%b,i=%d" % (nonce, base64.b64encode(keys.salt), keys.iterations)
-    final = yield from challenge(server_first)
-    without_proof, proof = client_final(final, nonce)
+    without_proof, proof = client_final((yield from challenge(server_first)), nonce)
     bound = opening.gs2.raw
     if opening.gs2.binding is not None:
         data = yield Bind(opening.gs2.binding)
@@ -107,6 +111,8 @@ def run(mechanism: str, make_nonce: Callable[[], bytes], client: Client) -> Flow
 
 def client_final(message: bytes, nonce: bytes) -> tuple[bytes, bytes]:
     """The client's final message without its proof, and the proof. Raises ``MalformedResponse``."""
+    if len(message) > MAX_MESSAGE:
+        raise MalformedResponse(f"a message of over {MAX_MESSAGE} bytes")
     without_proof, separator, encoded = message.rpartition(b",p=")
     attributes = without_proof.split(b",")
     if not separator or len(attributes) < 2 or not attributes[0].startswith(b"c="):

@@ -151,7 +151,9 @@ class Auth:
             commands = {"status": self._status, "reload": self._asked_to_reload}
             wanted[own] = _Wanted("control", str(own.path), ControlServer(commands, self._log), MAX_CONTROL)
         for place_gone in self._fronts.keys() - wanted.keys():
-            self._fronts.pop(place_gone).close()
+            gone = self._fronts.pop(place_gone)
+            gone.close()
+            gone.loop.retire()
         for place, want in wanted.items():
             if place in self._fronts:
                 self._fronts[place].loop.change(want.server, want.most)
@@ -221,7 +223,7 @@ class Auth:
 
     @property
     def _pending(self) -> int:
-        return sum(rules.pending for rules in self._rules)
+        return sum(rules.under_way for rules in self._rules)
 
 
 def _listed(settings: Settings) -> str:
@@ -236,7 +238,7 @@ def cause(error: BaseException) -> str:
 
 async def _until_unused(rules: Rules) -> None:
     """Requests under way end within their deadline, upgrades are dropped after some seconds."""
-    while rules.pending:  # noqa: ASYNC110 (at a reload only)
+    while rules.under_way:  # noqa: ASYNC110 (at a reload only)
         await trio.sleep(0.02)
     if rules.upgrades is not None:
         await rules.upgrades.finished()

@@ -75,8 +75,8 @@ def _call(backend: Any, asked: Question) -> Any:
     match asked.method:
         case "lookup" | "find":
             return getattr(backend, asked.method)(login)
-        case "verify":
-            return backend.verify(login, asked.password.decode("utf-8", "surrogateescape"))
+        case "verify" | "verify_token":
+            return getattr(backend, asked.method)(login, asked.password.decode("utf-8", "surrogateescape"))
         case "set_secrets":
             return backend.set_secrets(login.name, asked.secrets)
         case "replace_secrets":

@@ -13,7 +13,16 @@ from ..soundness import fault_in, fault_in_refusal
 from . import wire
 
 Method = Literal[
-    "lookup", "verify", "find", "accounts", "may_send", "sample", "probe", "set_secrets", "replace_secrets"
+    "lookup",
+    "verify",
+    "verify_token",
+    "find",
+    "accounts",
+    "may_send",
+    "sample",
+    "probe",
+    "set_secrets",
+    "replace_secrets",
 ]
 METHODS: tuple[Method, ...] = get_args(Method)
 
@@ -22,7 +31,7 @@ PAGE = wire.MAX_PACKET - 1024
 
 
 class Question(msgspec.Struct, array_like=True):
-    """One call. ``number`` comes back with the answer. ``password`` is the bytes that the client sent.
+    """One call. ``number`` comes back with the answer. ``password`` (or a token) is the bytes that the client sent.
 
     ``account`` and ``address`` are for ``may_send``.
     """

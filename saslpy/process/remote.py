@@ -63,6 +63,7 @@ class Remote:
         own: dict[str, Any] = {
             "lookup": self._lookup,
             "verify": self._verify,
+            "verify_token": self._verify_token,
             "find": self._find,
             "accounts": self._accounts,
             "may_send": self._may_send,
@@ -96,11 +97,10 @@ class Remote:
         return answer.account or answer.refusal
 
     async def _verify(self, login: Login, password: str) -> Account | Refusal:
-        answer = await self._ask("verify", login, password)
-        found = answer.account or answer.refusal
-        if found is None:
-            raise BackendFailed(Reason.BACKEND_FAILED, "the backend answered None, not Account or Refusal")
-        return found
+        return _definite(await self._ask("verify", login, password))
+
+    async def _verify_token(self, login: Login, token: str) -> Account | Refusal:
+        return _definite(await self._ask("verify_token", login, token))
 
     async def _find(self, login: Login) -> Found:
         answer = await self._ask("find", login)
@@ -199,6 +199,13 @@ class Remote:
         else:
             self._idle.append(worker)
         return answer
+
+
+def _definite(answer: Answer) -> Account | Refusal:
+    found = answer.account or answer.refusal
+    if found is None:
+        raise BackendFailed(Reason.BACKEND_FAILED, "the backend answered None, not Account or Refusal")
+    return found
 
 
 async def _listed(link: Link, number: int, packet: bytes) -> list[Account]:

@@ -87,9 +87,7 @@ class Chain:
         a tenth of all that the event loop does.
         """
         verdict = await in_turn(self.links, partial(self._ask, login, password, origin, until), UNKNOWN)
-        if verdict is UNKNOWN:
-            await self._cost_of_unknown(password, until)
-        return verdict
+        return await self._cost_of_unknown(password, until) if verdict is UNKNOWN else verdict
 
     async def _ask(self, login: Login, password: str, origin: Origin, until: float, link: Link) -> Accept | Reject:
         backend = link.backend
@@ -111,11 +109,14 @@ class Chain:
             link.upgrader.consider(login, account, known, password)
         return verdict
 
-    async def _cost_of_unknown(self, password: str, until: float) -> None:
-        """One real hash of the usual kind of the first store: an unknown user takes the time of a known one."""
+    async def _cost_of_unknown(self, password: str, until: float) -> Reject | Defer:
+        """One real hash of the usual kind of the first store: an unknown user takes the time of a known one.
+
+        Where it cannot be computed he is told what a known one is told, or a flood would show who exists.
+        """
         link = next((link for link in self.links if link.backend.has_secrets), None)
         if link is None:
-            return
+            return UNKNOWN
         if not link.usual.known:
             try:
                 stored = await link.backend.sample(until)
@@ -125,8 +126,9 @@ class Chain:
                 link.usual.saw_stored(stored)
         try:
             await self.checker.pretend(password, link.usual, until)
-        except (Overloaded, HashingFailed):
-            return
+        except (Overloaded, HashingFailed) as failure:
+            return Defer(reason_of(failure), link.name, str(failure))
+        return UNKNOWN
 
 
 def judge(account: Account, origin: Origin, link: Link) -> Accept | Reject:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import trio
+
 from .chain import Chain
 from .checking import Known, matching
 from .guard import BackendFailed
 from .hashing import Hashes, HashingFailed, Overloaded, making, reason_of
 from .model import Accept, Account, Defer, Login, Reason, Reject
+from .passwords.limits import MAX_PASSWORD
 from .passwords.prepare import to_store
 
 DEFAULT = ("ARGON2ID",)
@@ -69,7 +72,8 @@ async def _changed(chain: Chain, hashes: Hashes, wish: Change, until: float) -> 
     if wish.same:
         return account
     wanted = link.upgrader.wanted if link.upgrader is not None else DEFAULT
-    new = [await _made(hashes, scheme, wish.new, account.login, until) for scheme in wanted]
+    prepared = await _prepared(wish)
+    new = [await _made(hashes, scheme, prepared, account.login, until) for scheme in wanted]
     if not await link.backend.replace_secrets(wish.login, old, new):
         raise Unchanged(Defer(Reason.BACKEND_FAILED, wish.backend, "somebody else has changed it meanwhile"))
     return account
@@ -83,5 +87,15 @@ async def _matching(hashes: Hashes, known: Sequence[Known], login: str, password
     return [one.text for one, number in zip(known, which, strict=True) if number >= 0]
 
 
-async def _made(hashes: Hashes, scheme: str, password: str, login: str, until: float) -> str:
-    return str(await hashes.run(making(scheme, to_store(password).encode("utf-8", "surrogatepass"), login), until))
+async def _prepared(wish: Change) -> bytes:
+    """The new password as it is to be hashed. Raises ``Unchanged`` for one that would match nothing."""
+    # SASLprep goes through it letter by letter
+    text = await trio.to_thread.run_sync(to_store, wish.new, abandon_on_cancel=True)
+    prepared = text.encode("utf-8", "surrogatepass")
+    if max(len(prepared), len(wish.new.encode("utf-8", "surrogatepass"))) > MAX_PASSWORD:
+        raise Unchanged(Reject(Reason.MALFORMED, wish.backend, f"a new password of over {MAX_PASSWORD} bytes"))
+    return prepared
+
+
+async def _made(hashes: Hashes, scheme: str, password: bytes, login: str, until: float) -> str:
+    return str(await hashes.run(making(scheme, password, login), until))

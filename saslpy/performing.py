@@ -142,7 +142,8 @@ class Performer:
         if folded(account.login) not in rules.masters:
             return Reject(Reason.AUTHZ_DENIED, verdict.backend, f"wanted to act as {wanted.name}")
         found = await lookups.find(rules.chain(wanted, self.origin).links, wanted, until)
-        if not isinstance(found, Candidate):
-            return found
-        other = lookups.judged(found, self.origin)
-        return replace(other, master=account.login) if isinstance(other, Accept) else other
+        other = lookups.judged(found, self.origin) if isinstance(found, Candidate) else found
+        if isinstance(other, Accept):
+            return replace(other, master=account.login)
+        # the audit line names the master user, whose own password was right
+        return replace(other, detail=f"wanted to act as {wanted.name}" + (f": {other.detail}" if other.detail else ""))

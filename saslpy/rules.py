@@ -119,4 +119,15 @@ class Rules:
             return login, Reject(Reason.MALFORMED, detail="a NUL in the password")
         if len(password) > MAX_PASSWORD:
             return login, Reject(Reason.MALFORMED, detail=f"a password of over {MAX_PASSWORD} characters")
+        if not _has_bytes(password):
+            # JSON can say it; a backend would fail at it, and count as down
+            return login, Reject(Reason.MALFORMED, detail="a password that no bytes stand for")
         return login, None
+
+
+def _has_bytes(password: str) -> bool:
+    """Whether bytes can have been meant by it; those that are not UTF-8 are surrogates."""
+    try:
+        return password.isascii() or bool(password.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        return False

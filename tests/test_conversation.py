@@ -191,6 +191,9 @@ async def test_the_authorization_identity(name: str, password: str, authzid: str
         assert verdict.master == "boss"
         assert "login=ann" in lines[-1]
         assert "master=boss" in lines[-1]
+    if name == "boss" and expected in (Reason.DISABLED, Reason.UNKNOWN_USER):
+        assert "login=boss service" in lines[-1]
+        assert f'detail="wanted to act as {authzid}"' in lines[-1], "whose absence it is"
 
 
 # --- who exists

@@ -16,6 +16,7 @@ from saslpy import Account, Login, Reason, Refusal, assemble, passwords
 from saslpy.authenticator import Authenticator, Bounds
 from saslpy.conversation import Conversation
 from saslpy.exchange import Challenge, Done
+from saslpy.hashing import HashingFailed, HashThreads, Overloaded
 from saslpy.mechanisms import named
 from saslpy.model import Accept, Defer, Origin, Reject
 from saslpy.rules import HELD
@@ -208,6 +209,36 @@ async def test_who_gives_up_while_he_is_being_answered_is_answered() -> None:
     assert "verdict=accept" in at.lines[0]
 
 
+# --- who exists, and what no backend is asked
+
+
+@pytest.mark.parametrize("failure", [Overloaded("too many wait"), HashingFailed("its process ended")])
+async def test_a_hash_that_cannot_be_computed_does_not_tell_who_exists(
+    monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    async def run(*_: object) -> bool:
+        raise failure
+
+    monkeypatch.setattr(HashThreads, "run", run)
+    async with door_before(Users(JOE)) as at:
+        known = await at.door.verify("joe", "", "wrong", ORIGIN)
+        unknown = await at.door.verify("nobody", "", "wrong", ORIGIN)
+    assert isinstance(known, Defer)
+    assert unknown == known
+
+
+async def test_a_password_that_no_bytes_stand_for_is_no_fault_of_the_backend() -> None:
+    class Bytes(Knows):
+        async def verify(self, login: Login, password: str) -> Account | Refusal:
+            password.encode("utf-8", "surrogateescape")
+            return await super().verify(login, password)
+
+    async with door_before(Bytes()) as at:
+        assert await verify(at.door, "\ud800") == Reject(Reason.MALFORMED, detail="a password that no bytes stand for")
+        assert await verify(at.door, "\udcff") == Reject(Reason.WRONG_PASSWORD, "b0")
+    assert all("event=login " in line for line in at.lines), "the backend is not told to be down"
+
+
 # --- a new password
 
 
@@ -244,6 +275,8 @@ async def changing(store: Any, **rules: Any) -> AsyncIterator[tuple[Standing, li
         (Changing(), "pencil", Accept, "outcome=same"),
         (Changing(), "", Reject, "outcome=empty-password"),
         (Changing(), "hunter2\0", Reject, 'outcome=malformed detail="a NUL in the password"'),
+        (Changing(), "hunter2" * 600, Reject, 'outcome=malformed detail="a new password of over 4096 bytes"'),
+        (Changing(), "\ufdfa" * 1000, Reject, 'outcome=malformed detail="a new password of over 4096 bytes"'),
         (Changing(writes=False), "hunter2", Defer, "outcome=backend-failed"),
         (Changing(writes=OSError), "hunter2", Defer, "outcome=backend-failed"),
         (Users(JOE), "hunter2", Reject, "outcome=service-denied"),

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from ..backend import BadRecord
 from ..model import Account, Login, Refusal
 from ..soundness import fault_in, fault_in_refusal
 from . import wire
@@ -115,23 +116,37 @@ def _text(value: str) -> str:
 
 
 def answer(number: int, value: Any) -> bytes:
-    """A packet with what a backend's method returned. Raises ``TypeError`` when that is nothing of its contract."""
+    """A packet with what a backend's method returned.
+
+    Raises ``BadRecord`` when that is nothing of its contract, or cannot be sent: as with a backend of the process that
+    asks, it is the trouble of one login, and others are answered.
+    """
+    try:
+        packet = msgspec.msgpack.encode(_answer(number, value))
+    except UnicodeEncodeError:
+        raise BadRecord("the backend answered what is no text") from None
+    if len(packet) > wire.MAX_PACKET:
+        raise BadRecord(f"the backend answered over {wire.MAX_PACKET} bytes")
+    return packet
+
+
+def _answer(number: int, value: Any) -> Answer:
     match value:
         case None | False:
-            return msgspec.msgpack.encode(Answer(number))
+            return Answer(number)
         case True:
-            return msgspec.msgpack.encode(Answer(number, yes=True))
+            return Answer(number, yes=True)
         case Account():
             if (fault := fault_in(value)) is not None:
-                raise TypeError(f"the backend answered an account whose {fault}")
-            return msgspec.msgpack.encode(Answer(number, account=value))
+                raise BadRecord(f"the backend answered an account whose {fault}")
+            return Answer(number, account=value)
         case Refusal():
             if (fault := fault_in_refusal(value)) is not None:
-                raise TypeError(f"the backend answered a refusal whose {fault}")
-            return msgspec.msgpack.encode(Answer(number, refusal=value))
+                raise BadRecord(f"the backend answered a refusal whose {fault}")
+            return Answer(number, refusal=value)
         case str():
-            return msgspec.msgpack.encode(Answer(number, text=value))
-    raise TypeError(f"the backend answered {type(value).__name__}")
+            return Answer(number, text=value)
+    raise BadRecord(f"the backend answered {type(value).__name__}")
 
 
 def may_send(number: int, account: Account, address: str) -> bytes:

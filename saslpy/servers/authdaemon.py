@@ -51,6 +51,8 @@ LISTS = 4
 CHUNK = 16_384
 """Bytes of a list that are sent at a time."""
 
+NO_CLEAR = "neither PLAIN nor LOGIN is allowed here"
+
 SERVICES = ("imap", "pop3", "webmail")
 """Of Courier's, those that a user may be barred from by an option of his account."""
 
@@ -128,6 +130,11 @@ class AuthdaemonServer:
         client = address_of(_text(begun.reader.client))
         return Origin(PROTOCOL, _text(service), mechanism, client, caller_of(begun.socket))
 
+    def _clear(self, service: bytes, begun: AuthdaemonConnection) -> Origin:
+        """Of a password in the clear: by LOGIN where that alone is allowed."""
+        only_login = "LOGIN" in self._options.mechanisms and "PLAIN" not in self._options.mechanisms
+        return self._origin(service, "LOGIN" if only_login else "PLAIN", begun)
+
     async def _find(self, request: Find, origin: Origin) -> bytes:
         if request.module != b".":
             return FAIL  # a module of authdaemond: it has no users here
@@ -137,10 +144,9 @@ class AuthdaemonServer:
         return FAIL if isinstance(found, Reject) else b""
 
     async def _password(self, request: Password, begun: AuthdaemonConnection) -> bytes:
-        allowed = [name for name in ("PLAIN", "LOGIN") if name in self._options.mechanisms]
-        origin = self._origin(request.service, (allowed or ["PLAIN"])[0], begun)
-        if not allowed:
-            return self._refuse(request, origin, Reason.SERVICE_DENIED, "neither PLAIN nor LOGIN is allowed here")
+        origin = self._clear(request.service, begun)
+        if origin.mechanism not in self._options.mechanisms:
+            return self._refuse(request, origin, Reason.SERVICE_DENIED, NO_CLEAR)
         return self._reply(await self._door.verify(_text(request.user), "", _text(request.password), origin), origin)
 
     async def _cram(self, request: Cram, begun: AuthdaemonConnection) -> bytes:
@@ -156,7 +162,9 @@ class AuthdaemonServer:
         return self._reply(step.verdict, origin)
 
     async def _change(self, request: ChangePassword, begun: AuthdaemonConnection) -> bytes:
-        origin = self._origin(request.service, "PLAIN", begun)
+        origin = self._clear(request.service, begun)
+        if origin.mechanism not in self._options.mechanisms:  # it tells whether the old one is right
+            return self._refuse(request, origin, Reason.SERVICE_DENIED, NO_CLEAR)
         verdict = await self._door.change_password(_text(request.user), _text(request.old), _text(request.new), origin)
         if isinstance(verdict, Defer):
             return b""

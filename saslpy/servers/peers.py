@@ -23,11 +23,12 @@ def caller_of(connection: socket.socket) -> Caller | None:
 
 
 def address_of(text: str) -> str:
-    """An IP address as a caller gives it; empty when it is none: rules and log lines go by it."""
+    """An IP address as a caller gives it; empty when it is none: rules, backends and log lines go by it."""
     if not text:
         return ""
     try:
-        return str(ipaddress.ip_address(text))
+        # behind the per cent sign of fe80::1%eth0 any text may stand
+        return str(ipaddress.ip_address(text)).partition("%")[0]
     except ValueError:
         return ""
 

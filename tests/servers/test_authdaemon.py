@@ -289,6 +289,20 @@ async def test_a_new_password(place: Path) -> None:
         assert await courier.ask(b"PASSWD login\tjoe\tsecret\tnew\n") == FAIL, "a store that cannot be written to"
 
 
+async def test_a_new_password_comes_in_the_clear_too(place: Path) -> None:
+    """It would tell whether an old one is right: who has the same one twice changes nothing."""
+    store = Listed(STORE)
+    async with front(place, store, mechanisms=("CRAM-MD5",)) as courier:
+        assert await courier.ask(b"PASSWD login\tjoe\tsecret\tsecret\n") == FAIL
+        assert await courier.ask(b"PASSWD login\tjoe\tsecret\tnew\n") == FAIL
+        assert store.users == store.kept
+        assert store.asked == []
+        assert all("verdict=reject reason=service-denied login=joe" in line for line in courier.lines)
+    async with front(place, store, mechanisms=("LOGIN",)) as courier:
+        assert await courier.ask(b"PASSWD login\tjoe\tsecret\tnew\n") == b"OK\n"
+        assert "mechanism=LOGIN" in courier.lines[0]
+
+
 # --- all users
 
 

@@ -1,0 +1,173 @@
+"""How much a login may send: messages in an hour and recipients in a day, each counted apart, all workers together.
+
+One object, in one process, counts for them all; workers ask it. A window slides in ``SLICES`` slices: what was sent counts
+until the slice in which it was sent has left the window, so that no hour whatever holds more messages than are allowed, and
+a user waits up to one slice longer than he must. (A bucket that fills up again lets through twice as much in one hour.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from ..protocols.smtp.replies import Reply, reply
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+
+SLICES = 24
+"""Of a window. Memory for a login is bounded by twice as many pairs of numbers."""
+
+MAX_LOGINS = 100_000
+"""That are counted at a time. Of more, those that have been quiet for longest are forgotten."""
+
+Counted: TypeAlias = Literal["messages", "recipients"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """0 switches one off."""
+
+    messages_per_hour: int = 500
+    recipients_per_day: int = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Taken at ``at``, which ``give_back`` wants again."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """``counted`` is what there is too much of. ``retry_after`` are seconds; infinite: so many never go at once."""
+
+    counted: Counted
+    retry_after: float
+
+    def reply(self) -> Reply:
+        """What the client hears."""
+        if math.isinf(self.retry_after):
+            return reply(550, "5.7.1", f"more {self.counted} than you may send in {_PERIOD[self.counted]}")
+        minutes = max(1, math.ceil(self.retry_after / 60))
+        text = f"too many {self.counted} in {_PERIOD[self.counted]}; try again in {minutes} minutes"
+        return reply(450, "4.7.1", text)
+
+
+_PERIOD = {"messages": "an hour", "recipients": "a day"}
+
+
+class Window:
+    """How much was sent in the last ``seconds``: pairs of a slice's number and its count, oldest first."""
+
+    __slots__ = ("_counts", "_slice", "total")
+
+    def __init__(self, seconds: float) -> None:
+        self._slice = seconds / SLICES
+        self._counts: list[tuple[int, int]] = []
+        self.total = 0
+
+    def forget(self, now: float) -> None:
+        """Drop what has left the window."""
+        oldest = self._number(now) - SLICES
+        while self._counts and self._counts[0][0] < oldest:
+            self.total -= self._counts.pop(0)[1]
+
+    def add(self, count: int, now: float) -> None:
+        """Count. A clock that goes back adds to the newest slice."""
+        number = self._number(now)
+        if self._counts and number <= self._counts[-1][0]:
+            number, before = self._counts.pop()
+            self._counts.append((number, before + count))
+        elif count:
+            self._counts.append((number, count))
+        self.total += count
+
+    def take_off(self, count: int, at: float) -> None:
+        """Undo ``add`` at this time, as far as it still counts."""
+        number = self._number(at)
+        for index, (when, counted) in enumerate(self._counts):
+            if when >= number:
+                less = min(count, counted)
+                self._counts[index] = (when, counted - less)
+                self.total -= less
+                return
+
+    def wait(self, room: int, now: float) -> float:
+        """Seconds until no more than ``room`` is left in the window."""
+        left, until = self.total, now
+        for number, count in self._counts:
+            if left <= room:
+                break
+            left -= count
+            until = (number + SLICES + 1) * self._slice
+        return max(0.0, until - now)
+
+    def _number(self, now: float) -> int:
+        return int(now // self._slice)
+
+
+class _Usage:
+    """One login's windows."""
+
+    __slots__ = ("messages", "recipients")
+
+    def __init__(self) -> None:
+        self.messages = Window(HOUR)
+        self.recipients = Window(DAY)
+
+    def idle(self, now: float) -> bool:
+        """Whether nothing of it counts any more."""
+        self.messages.forget(now)
+        self.recipients.forget(now)
+        return not self.messages.total and not self.recipients.total
+
+
+class Counters:
+    """What all logins have sent. ``limits`` may be replaced while it counts."""
+
+    def __init__(self, limits: Limits, max_logins: int = MAX_LOGINS) -> None:
+        self.limits = limits
+        self._max_logins = max_logins
+        self._usage: OrderedDict[str, _Usage] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._usage)
+
+    def take(self, login: str, messages: int, recipients: int, now: float) -> Allowed | Refused:
+        """Count both, or neither where one would be over its limit. ``now`` is any clock's, in seconds."""
+        usage = self._of(login, now)
+        wanted: tuple[tuple[Counted, Window, int, int], ...] = (
+            ("messages", usage.messages, messages, self.limits.messages_per_hour),
+            ("recipients", usage.recipients, recipients, self.limits.recipients_per_day),
+        )
+        for counted, window, count, limit in wanted:
+            window.forget(now)
+            if limit and count and window.total + count > limit:
+                return Refused(counted, math.inf if count > limit else window.wait(limit - count, now))
+        for _, window, count, _ in wanted:
+            window.add(count, now)
+        return Allowed(now)
+
+    def give_back(self, login: str, messages: int, recipients: int, at: float) -> None:
+        """Undo what was taken ``at`` that time, since it was not sent after all. What is not known any more is no fault."""
+        if usage := self._usage.get(login):
+            usage.messages.take_off(messages, at)
+            usage.recipients.take_off(recipients, at)
+
+    def _of(self, login: str, now: float) -> _Usage:
+        usage = self._usage.get(login)
+        if usage is not None:
+            self._usage.move_to_end(login)
+            return usage
+        # one comes, up to two go: what no longer counts is gone some time, and nobody ever walks through all
+        for _ in range(2):
+            if self._usage and next(iter(self._usage.values())).idle(now):
+                self._usage.popitem(last=False)
+        if len(self._usage) >= self._max_logins:
+            self._usage.popitem(last=False)
+        usage = self._usage[login] = _Usage()
+        return usage

@@ -24,6 +24,14 @@ def faults(settings: Settings) -> Iterator[Told]:
         place = listen.place
         if isinstance(place, UnixPlace):
             yield from _place_faults(f"listen[{number}]", place)
+    if _submits(settings):
+        from .submission import checkup  # noqa: PLC0415 (for those who want it)
+
+        yield from checkup.faults(settings)
+
+
+def _submits(settings: Settings) -> bool:
+    return settings.submission is not None or settings.relay is not None
 
 
 def _place_faults(path: str, place: UnixPlace) -> Iterator[Told]:
@@ -56,6 +64,10 @@ def warnings(settings: Settings) -> Iterator[Told]:
     for number, listen in enumerate(settings.listen):
         if isinstance(listen.place, UnixPlace):
             yield from _shared_folder(f"listen[{number}].path", listen.place.path.parent)
+    if _submits(settings):
+        from .submission import checkup  # noqa: PLC0415 (for those who want it)
+
+        yield from checkup.warnings(settings)
 
 
 def _shared_folder(what: str, folder: Path) -> Iterator[Told]:
@@ -84,13 +96,23 @@ def _open_to_others(settings: Settings) -> Iterator[Told]:
             file = getattr(listen, key, None)
             if isinstance(file, Path):
                 files.append((f"listen[{number}].{key}", file))
-    for what, file in files:
+    for what, file in [*files, *_of_submission(settings)]:
         try:
             mode = file.stat().st_mode
         except OSError:
             continue
         if mode & stat.S_IROTH:
             yield what, f"{file} holds secrets and everybody may read it; chmod o-r {os.fspath(file)}"
+
+
+def _of_submission(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Private keys, and passwords of next hops."""
+    if settings.submission is not None:
+        for key, file in settings.submission.tls.private:
+            yield f"submission.tls.{key}", file
+    for number, route in enumerate(settings.relay.route if settings.relay is not None else ()):
+        if route.password_file is not None:
+            yield f"relay.route[{number}].password_file", route.password_file
 
 
 def _holds_secrets(settings: Settings) -> bool:

@@ -19,13 +19,13 @@ def first_line(path: Path, key: str) -> str:
     return line
 
 
-def certificates(path: Path) -> str:
-    """The text of the PEM file that ``ca_file`` names."""
+def certificates(path: Path, key: str = "ca_file") -> str:
+    """The text of a PEM file of certificates. ``key`` names the file in the configuration."""
     try:
         text = path.read_bytes().decode("ascii", "replace")
     except OSError as error:
-        raise ValueError(f"ca_file: {path}: {error.strerror}") from None
+        raise ValueError(f"{key}: {path}: {error.strerror}") from None
     if "-----BEGIN CERTIFICATE-----" not in text:
-        raise ValueError(f"ca_file: {path}: holds no certificate in PEM form")
+        raise ValueError(f"{key}: {path}: holds no certificate in PEM form")
     # what stands around certificates may be in any encoding; OpenSSL wants ASCII
     return text.encode("ascii", "ignore").decode("ascii")

@@ -41,6 +41,12 @@ class Listen:
     needs: ClassVar[tuple[str, ...]] = ()
     """Modules that only such a socket needs: ``preload`` loads them where there is one."""
 
+    in_workers: ClassVar[bool] = False
+    """Whether processes of their own serve it, and not the auth process."""
+
+    guarded: ClassVar[bool] = False
+    """Whether the protocol itself keeps passwords from those who listen on the way, so that any address will do."""
+
     def __post_init__(self) -> None:
         if sum(where is not None for where in (self.path, self.address, self.systemd)) != 1:
             raise ValueError(
@@ -65,7 +71,7 @@ class Listen:
             loopback = ipaddress.ip_address(place.host).is_loopback
         except ValueError:
             raise ValueError(f"address: {place.host!r} is no IP address") from None
-        if not loopback and not self.allow_remote:
+        if not loopback and not self.allow_remote and not self.guarded:
             raise ValueError(
                 "address: passwords would cross the network in the clear; use a loopback address, "
                 "or say allow_remote = true where something else protects the way"
@@ -79,7 +85,7 @@ class Listen:
     def place(self) -> Place:
         """Where to listen."""
         if self.systemd is not None:
-            return PassedPlace(self.systemd, self.allow_remote)
+            return PassedPlace(self.systemd, self.allow_remote or self.guarded)
         if self.path is not None:
             return UnixPlace(self.path, int(self.mode, 8), self.owner, self.group)
         match = _ADDRESS.fullmatch(self.address or "")

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from . import plugins
 from .accounts import AccountTemplate
@@ -15,6 +15,7 @@ from .backend import Plugin
 from .config import ConfigError, Reader, check_number, guess, hints_of
 from .listen import Listen
 from .listeners import PROTOCOLS
+from .listeners.submission import SubmissionListen
 from .logins import HOUR, Auth, PasswordSettings, RouteSettings
 from .observe.log import Format, Level
 from .passwords import UnusableSecret
@@ -22,6 +23,10 @@ from .passwords.parsing import split_name
 from .passwords.readers import NAMES
 from .passwords.strength import parsed_as, upgradable
 from .texts import describe
+
+if TYPE_CHECKING:
+    from .relay.options import Relay
+    from .submission.options import Submission
 
 __all__ = [
     "DEFAULT_PATH",
@@ -124,13 +129,18 @@ class BackendSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The whole configuration. ``generation`` counts the readings of the file by one daemon."""
+    """The whole configuration. ``generation`` counts the readings of the file by one daemon.
+
+    Where there is a socket for submission, there are ``submission`` and ``relay``.
+    """
 
     daemon: Daemon
     auth: Auth
     backends: dict[str, BackendSettings]
     listen: tuple[Listen, ...]
     path: Path
+    submission: Submission | None = None
+    relay: Relay | None = None
     generation: int = field(default=0, compare=False)
 
     def numbered(self, generation: int) -> Settings:
@@ -153,7 +163,7 @@ class Settings:
 MAX_LISTENERS = 250
 """As many sockets as a packet can carry to the auth process at a reload, with the control socket and the settings."""
 
-SECTIONS = ("daemon", "auth", "backend", "listen")
+SECTIONS = ("daemon", "auth", "backend", "listen", "submission", "relay")
 
 
 def load(path: Path) -> Settings:
@@ -173,14 +183,16 @@ def from_table(table: dict[str, Any], path: Path) -> Settings:
     daemon = reader.section(Daemon, table.get("daemon", {}), "daemon")
     auth = reader.section(Auth, table.get("auth", {}), "auth")
     backends = _backends(reader, table.get("backend", {}))
-    listen = _listeners(reader, table.get("listen", []))
+    listeners = _listeners(reader, table.get("listen", []))
+    submission, relay = _submission(reader, table, listeners)
     if auth is not None:
         _check_chains(reader, auth, table)
         _check_upgrades(reader, auth, backends)
     reader.check()
     assert daemon is not None
     assert auth is not None
-    return Settings(daemon, auth, backends, listen, path)
+    listen = tuple(listener for listener in listeners if listener is not None)
+    return Settings(daemon, auth, backends, listen, path, submission, relay)
 
 
 def _parsed(path: Path) -> dict[str, Any]:
@@ -270,18 +282,30 @@ def _check_upgrades(reader: Reader, auth: Auth, backends: dict[str, BackendSetti
                 reader.fault(path, f"[auth.passwords] forbids {name}: nobody could log in after the upgrade")
 
 
-def _listeners(reader: Reader, tables: object) -> tuple[Listen, ...]:
+def _submission(
+    reader: Reader, table: dict[str, Any], listeners: list[Listen | None]
+) -> tuple[Submission | None, Relay | None]:
+    """``[submission]`` and ``[relay]``: most have none, and need not wait until their modules are loaded."""
+    if not table.keys() & {"submission", "relay"} and not any(isinstance(one, SubmissionListen) for one in listeners):
+        return None, None
+    from .submission.sections import sections  # noqa: PLC0415
+
+    return sections(reader, table, listeners)
+
+
+def _listeners(reader: Reader, tables: object) -> list[Listen | None]:
+    """In the order of the file, None for one that has faults, which are noted."""
     if not isinstance(tables, list):
         reader.fault("listen", "expected [[listen]] (with two brackets: there may be several)")
-        return ()
+        return []
     if not tables:
         reader.fault("listen", "there is none; add a [[listen]] with a protocol and a path")
     if len(tables) > MAX_LISTENERS:
         reader.fault("listen", f"there are {len(tables)}; a daemon has {MAX_LISTENERS} at most")
-        return ()
+        return []
     read = [_listener(reader, table, f"listen[{number}]") for number, table in enumerate(tables)]
     _check_places(reader, read)
-    return tuple(listener for listener in read if listener is not None)
+    return read
 
 
 def _listener(reader: Reader, table: object, path: str) -> Listen | None:

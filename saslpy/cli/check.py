@@ -1,4 +1,4 @@
-"""``saslpy check``: every fault of the configuration, then every backend tried."""
+"""``saslpy check``: every fault of the configuration, then every backend tried; or the sockets attacked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import ConfigError
-from .common import Fault, as_daemon_user, print_json, say, table, tell_faults
+from .common import Fault, Usage, as_daemon_user, print_json, say, table, tell, tell_faults
 
 if TYPE_CHECKING:
     from ..chain import Link
@@ -32,6 +32,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Tell all that is wrong. Status 0 when nothing is."""
     from ..settings import load
 
+    if arguments.listen is not None and not arguments.relay_test:
+        tell("--listen: goes with --relay-test")
+        return Usage.status
     path = Path(arguments.config)
     try:
         settings = load(path)
@@ -41,6 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             tell_faults(path, error.faults)
         return 1
+    if arguments.relay_test:
+        from .relaytest import attacked
+
+        return attacked(settings, arguments.listen, arguments.json)
     findings = [Finding("configuration", "ok", str(path)), *_static(settings)]
     asked = [backend for backend in settings.backends.values() if backend.plugin.local or not arguments.offline]
 

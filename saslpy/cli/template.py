@@ -56,4 +56,16 @@ path = "{socket}"
 # protocol = "dovecot"
 # path = "/var/spool/postfix/private/auth"
 # group = "postfix"
+
+# [[listen]]                   # where people and programs send mail; "submission" (587) begins TLS by STARTTLS
+# protocol = "submissions"
+# address = "0.0.0.0:465"
+# [submission]
+# hostname = "mail.example.org"
+# tls = {{ certificate = "fullchain.pem", key = "privkey.pem" }}
+# [[relay.route]]              # and where that mail goes
+# domains = ["*"]
+# via = "smtp://smarthost.example.net:587"    # or "lmtp:/run/dovecot/lmtp", or "capture:mail" for trying things out
+# login = "joe"
+# password_file = "smarthost.password"
 """

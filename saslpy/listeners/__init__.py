@@ -9,6 +9,7 @@ from .dovecot_master import DovecotMasterListen
 from .http import HttpListen
 from .saslauthd import SaslauthdListen
 from .socketmap import SocketmapListen
+from .submission import SubmissionListen
 
 PROTOCOLS: dict[str, type[Listen]] = {
     "saslauthd": SaslauthdListen,
@@ -17,5 +18,7 @@ PROTOCOLS: dict[str, type[Listen]] = {
     "dovecot-master": DovecotMasterListen,
     "http": HttpListen,
     "socketmap": SocketmapListen,
+    "submission": SubmissionListen,
+    "submissions": SubmissionListen,
 }
 """By the value of ``protocol``."""

@@ -89,7 +89,7 @@ class Conversation:
         start = trio.current_time()
         self._waiting = None
         if len(said) > MAX_RESPONSE:
-            step: Step = Done(Reject(Reason.MALFORMED, detail=f"a response of over {MAX_RESPONSE} bytes"))
+            step: Step = _malformed(f"a response of over {MAX_RESPONSE} bytes")
         else:
             step = await self._watched(value, start)
         self._seconds += trio.current_time() - start
@@ -131,7 +131,7 @@ class Conversation:
         except StopIteration as end:
             return end.value
         except MalformedResponse as fault:
-            return Done(Reject(Reason.MALFORMED, detail=str(fault)))
+            return _malformed(str(fault))
 
     async def _end(self, done: Done, start: float) -> Done:
         self._close()
@@ -150,3 +150,7 @@ class Conversation:
     def _tell(self, verdict: Verdict, seconds: float) -> None:
         self._counted = True
         self._door.told(self._performer.login, self.origin, verdict, seconds)
+
+
+def _malformed(detail: str) -> Done:
+    return Done(Reject(Reason.MALFORMED, detail=detail), malformed=True)

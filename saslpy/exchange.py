@@ -150,12 +150,14 @@ class ScramCandidate:
 class Done:
     """The end. ``final`` is what the mechanism has to say with its success (SCRAM's ``v=``), None for nothing.
 
-    ``attempt``: whether somebody has tried to log in; a client that only asks what there is has not.
+    ``attempt``: whether somebody has tried to log in; a client that only asks what there is has not. ``malformed``: it is
+    the response that was refused, and nobody's login.
     """
 
     verdict: Verdict
     final: bytes | None = None
     attempt: bool = True
+    malformed: bool = False
 
 
 Effect: TypeAlias = Verify | VerifyToken | Lookup | LookupScram | Conclude | Trust | Enter

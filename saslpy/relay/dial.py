@@ -113,7 +113,7 @@ async def _first(server: Server, addresses: list[str]) -> trio.SocketStream:
     """The first address that takes a connection; each has its share of the time until the deadline."""
     failures: list[str] = []
     for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
-        share = (trio.current_effective_deadline() - trio.current_time()) / left
+        share = max(0.0, trio.current_effective_deadline() - trio.current_time()) / left
         with trio.move_on_after(share):
             try:
                 return await trio.open_tcp_stream(address, server.port)

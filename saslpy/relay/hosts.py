@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import trio
 
@@ -31,6 +32,9 @@ class Hosts:
 
     async def enter(self, who: object) -> None:
         """Wait for a place among the connections, to be given back by ``leave``. Raises ``Unusable``."""
+        with suppress(trio.WouldBlock):
+            self.pool.places.acquire_on_behalf_of_nowait(who)
+            return
         try:
             with trio.fail_after(self._waiting):
                 await self.pool.places.acquire_on_behalf_of(who)

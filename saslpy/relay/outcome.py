@@ -81,6 +81,8 @@ def for_client(reply: Reply) -> Reply:
     An enhanced code is added where the hop has none.
     """
     kind = reply.code // 100
+    if reply.code == 250 and reply.enhanced and len(reply.lines) == 1 and reply.lines[0]:
+        return reply
     code = {2: 250, 4: 451, 5: 554}[kind] if kind == 2 or reply.code in _OF_THE_CONNECTION else reply.code
     lines = tuple(line or "(no text)" for line in reply.lines[:MAX_LINES])
     return replace(reply, code=code, enhanced=reply.enhanced or f"{kind}.0.0", lines=lines)

@@ -13,6 +13,11 @@ from ..observe.log import Log
 AT_ONCE = 64
 """Connections accepted before other tasks get their turn."""
 
+FEW, LAG = 4, 0.001
+"""Connections accepted at a time from a socket that other processes accept from, too: and so many may be open without any
+waiting. From then on, seconds of waiting for each doubling. (Shorter ones are none to epoll(7), which counts milliseconds.)
+"""
+
 OURS = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP, errno.EFAULT)
 """Errors of accept(2) that say that the socket is none: faults of ours. All others pass."""
 
@@ -46,15 +51,31 @@ class Lasting(Protocol):
         """
 
 
-class AcceptLoop(Generic[C]):
-    """Accepts on one listening socket, at most ``most`` connections at a time."""
+@runtime_checkable
+class Refusing(Protocol):
+    """A front end that has a word for a connection over the limit."""
 
-    def __init__(self, name: str, listener: socket.socket, server: Server[C], most: int, log: Log) -> None:
+    def refuse(self, connection: socket.socket, /) -> None:
+        """Say it; never waits. The connection is closed then."""
+
+
+class AcceptLoop(Generic[C]):
+    """Accepts on one listening socket, at most ``most`` connections at a time.
+
+    ``shared``: other processes accept on it, too. All of them hear of a connection; the one that has least to do is to take
+    it, so each waits for longer the more connections it has.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917
+        self, name: str, listener: socket.socket, server: Server[C], most: int, log: Log, shared: bool = False
+    ) -> None:
         self.name = name
         self._listener = listener
         self._server = server
         self._most = most
         self._log = log
+        self._at_once = FEW if shared else AT_ONCE
+        self._shared = shared
         self.open = 0
         self.refused = 0
         self.failed = 0
@@ -74,6 +95,8 @@ class AcceptLoop(Generic[C]):
         """Accept until cancelled; the connections' tasks belong to ``nursery`` and outlive the loop."""
         while True:
             await trio.lowlevel.wait_readable(self._listener)
+            if self._shared and self.open >= FEW:
+                await trio.sleep((self.open // FEW).bit_length() * LAG)
             try:
                 self._accept_some(nursery)
             except OSError as error:
@@ -85,7 +108,7 @@ class AcceptLoop(Generic[C]):
                 await trio.sleep(PAUSE)
 
     def _accept_some(self, nursery: trio.Nursery) -> None:
-        for _ in range(AT_ONCE):
+        for _ in range(self._at_once):
             try:
                 connection, _address = self._listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
@@ -117,7 +140,9 @@ class AcceptLoop(Generic[C]):
             connection.close()
 
     def _refuse(self, connection: socket.socket) -> None:
-        """Over the limit: closed without a reply, which every caller reads as "try again"."""
+        """Over the limit: closed, as a rule without a reply, which every caller reads as "try again"."""
+        if isinstance(self._server, Refusing):
+            self._server.refuse(connection)
         connection.close()
         self.refused += 1
         if self.refused & (self.refused - 1) == 0:  # told at 1, 2, 4, 8 …

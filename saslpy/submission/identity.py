@@ -116,9 +116,10 @@ def own_address(account: Account) -> str | None:
 
 def wants_sender(header: Header) -> bool:
     """Whether there are several authors and nobody is named who sends for them all (RFC 5322, 3.6.2)."""
-    if b"sender" in header:
+    authors = header.named(b"from")
+    if b"sender" in header or not any(b"," in field.raw for field in authors):  # most have one author
         return False
     try:
-        return sum(len(mailboxes(field.value)) for field in header.named(b"from")) > 1
+        return sum(len(mailboxes(field.value)) for field in authors) > 1
     except AddressFault:
         return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -127,10 +128,13 @@ class _Usage:
 
 
 class Counters:
-    """What all logins have sent. ``limits`` may be replaced while it counts."""
+    """What all logins have sent. ``limits``, and those of particular ``others``, may be replaced while it counts."""
 
-    def __init__(self, limits: Limits, max_logins: int = MAX_LOGINS) -> None:
+    def __init__(
+        self, limits: Limits, max_logins: int = MAX_LOGINS, others: Mapping[str, Limits] | None = None
+    ) -> None:
         self.limits = limits
+        self.others = others or {}
         self._max_logins = max_logins
         self._usage: OrderedDict[str, _Usage] = OrderedDict()
 
@@ -139,10 +143,10 @@ class Counters:
 
     def take(self, login: str, messages: int, recipients: int, now: float) -> Allowed | Refused:
         """Count both, or neither where one would be over its limit. ``now`` is any clock's, in seconds."""
-        usage = self._of(login, now)
+        usage, limits = self._of(login, now), self.others.get(login, self.limits)
         wanted: tuple[tuple[Counted, Window, int, int], ...] = (
-            ("messages", usage.messages, messages, self.limits.messages_per_hour),
-            ("recipients", usage.recipients, recipients, self.limits.recipients_per_day),
+            ("messages", usage.messages, messages, limits.messages_per_hour),
+            ("recipients", usage.recipients, recipients, limits.recipients_per_day),
         )
         for counted, window, count, limit in wanted:
             window.forget(now)

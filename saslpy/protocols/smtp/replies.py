@@ -231,6 +231,12 @@ def decode(lines: Sequence[bytes]) -> Reply:
     return Reply(int(code), enhanced, tuple(texts))
 
 
+@lru_cache(maxsize=64)
+def _decode_one(line: bytes) -> Reply:
+    """A hop says most of what it says again and again."""
+    return decode((line,))
+
+
 def _enhanced(text: str, code: str) -> str:
     found = _ENHANCED.match(text)
     return found[0] if found and found[1] == code[0] else ""
@@ -257,7 +263,7 @@ class ReplyReader:
                 raise MalformedReply(f"a reply of over {MAX_PEER_LINES} lines")
             if line[3:4] != b"-":
                 lines, self._lines = self._lines, []
-                return decode(lines)
+                return _decode_one(line) if len(lines) == 1 else decode(lines)
         return None
 
     @property

@@ -32,7 +32,7 @@ class State(Enum):
 ANYTIME = frozenset(("EHLO", "HELO", "RSET", "NOOP", "QUIT", "HELP", "VRFY", "EXPN"))
 
 ALLOWED: dict[State, frozenset[str]] = {
-    State.GREETED: ANYTIME | {"XCLIENT"},
+    State.GREETED: ANYTIME | {"XCLIENT", "STARTTLS"},  # gsasl says no EHLO before it; all is forgotten behind it anyway
     State.READY: ANYTIME | {"XCLIENT", "STARTTLS", "AUTH", "MAIL"},
     State.MAIL: ANYTIME | {"RCPT"},
     State.RCPT: ANYTIME | {"RCPT", "DATA", "BDAT"},
@@ -40,7 +40,7 @@ ALLOWED: dict[State, frozenset[str]] = {
 }
 
 OUT_OF_SEQUENCE: dict[State, dict[str, Reply]] = {
-    State.GREETED: dict.fromkeys(("STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BDAT"), replies.HELLO_FIRST),
+    State.GREETED: dict.fromkeys(("AUTH", "MAIL", "RCPT", "DATA", "BDAT"), replies.HELLO_FIRST),
     State.READY: dict.fromkeys(("RCPT", "DATA", "BDAT"), replies.MAIL_FIRST),
     State.MAIL: {"MAIL": replies.NESTED_MAIL, "DATA": replies.NO_RECIPIENTS, "BDAT": replies.NO_RECIPIENTS},
     State.RCPT: {"MAIL": replies.NESTED_MAIL},

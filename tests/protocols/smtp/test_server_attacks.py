@@ -207,7 +207,6 @@ def test_what_follows_starttls_before_its_answer() -> None:
 
 def test_starttls_forgets_all() -> None:
     host = greeted(options(require_tls=False, require_auth=False), tls=False)
-    says(host, b"STARTTLS\r\n", replies.HELLO_FIRST)
     host.send(b"EHLO before\r\n")
     says(host, b"STARTTLS\r\n", replies.READY_FOR_TLS)
     assert (host.connection.hello, host.connection.tls) == ("", True)
@@ -215,6 +214,14 @@ def test_starttls_forgets_all() -> None:
     says(host, AUTH, replies.HELLO_FIRST)
     host.send(b"EHLO after\r\n")
     says(host, b"STARTTLS\r\n", replies.TLS_ALREADY)
+
+
+def test_starttls_without_ehlo() -> None:
+    """As GNU SASL has it."""
+    host = greeted(options(), tls=False)
+    says(host, b"STARTTLS\r\n", replies.READY_FOR_TLS)
+    says(host, b"STARTTLS\r\n", replies.TLS_ALREADY)
+    says(host, AUTH, replies.HELLO_FIRST)
 
 
 def test_starttls_at_the_wrong_time() -> None:

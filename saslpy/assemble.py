@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+import socket
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -32,7 +33,7 @@ from .pretending import Pretence, kept_secret
 from .process import backendworker, hashworker
 from .process.control import Control
 from .process.remote import Remote
-from .process.roles import Role, key_of
+from .process.roles import SUBMISSION, Role, key_of
 from .scramkeys import KeyMaker
 from .servers.accepting import Server
 from .servers.authdaemon import AuthdaemonOptions, AuthdaemonServer
@@ -41,6 +42,7 @@ from .servers.dovecot_master import MasterOptions, MasterServer
 from .servers.dovecot_site import DovecotSite
 from .servers.saslauthd import MuxOptions, MuxServer
 from .servers.socketmap import SocketmapOptions, SocketmapServer
+from .servers.sockets import Place
 from .settings import BackendSettings, Listen, Settings
 from .upgrading import Upgrades
 
@@ -122,6 +124,26 @@ async def _hashes(settings: Settings, control: Control | None) -> AsyncIterator[
     passwords = settings.auth.passwords
     async with HashPool.running(start, passwords.processes, passwords.memory_mib) as pool:
         yield pool
+
+
+def submission(settings: Settings, sockets: Mapping[Place, socket.socket], log: Log) -> dict[str, Role]:
+    """The processes that serve these sockets, where there are any. They know nothing of the stores."""
+    if not sockets:
+        return {}
+    from .process import submission as worker  # noqa: PLC0415 (for those who want it)
+
+    assert settings.submission is not None
+    main = partial(worker.serve, replace(settings, backends={}), sockets, log)
+    most = 2 * settings.submission.workers
+    role = Role(SUBMISSION, main, most, generation=settings.generation, serves=frozenset(sockets), lingers=True)
+    return {role.key: role}
+
+
+def for_auth(settings: Settings) -> Settings:
+    """The same without the secrets that are the submission workers' alone: private keys, the next hops' passwords."""
+    if settings.submission is None:
+        return settings
+    return replace(settings, submission=replace(settings.submission, tls=type(settings.submission.tls)()), relay=None)
 
 
 def roles(settings: Settings) -> dict[str, Role]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from . import assemble
 from .config import ConfigError
@@ -67,7 +68,7 @@ class Site:
         self._generation = 0  # of the configuration that was read last
         self._roles: dict[str, Role] = {}
         self._roles_before: dict[str, Role] = {}  # requests that began by the old configuration may want a worker still
-        self.settings = settings
+        self.settings = self._first = settings
         self._prepare(settings)
         self.commit()
 
@@ -100,11 +101,24 @@ class Site:
             opened = self._prepare(settings)
         except (ListenError, PluginError, PrivilegeError) as error:
             raise ConfigError([str(error)]) from None
+        sockets = self._new_to_auth(settings, opened)
         try:
-            return packed(settings, list(opened)), [sock.fileno() for sock, _ in opened.values()]
+            return packed(assemble.for_auth(settings), list(sockets)), [sock.fileno() for sock in sockets.values()]
         except Exception as error:  # a plug-in may be made of what cannot be handed to another process
             self.rollback()
             raise ConfigError([f"this configuration needs a restart: {describe(error)}"]) from None
+
+    def _new_to_auth(self, settings: Settings, opened: Opened) -> dict[Place, socket.socket]:
+        """The sockets that the auth process is to serve, and has not got yet."""
+        everything = self._open | opened
+        has = self._served_by_auth(self.settings) & self._open.keys()
+        return {place: everything[place][0] for place in self._served_by_auth(settings) & everything.keys() - has}
+
+    @staticmethod
+    def _served_by_auth(settings: Settings) -> set[Place]:
+        """All others than those of submission, which have processes of their own."""
+        places = {listen.place for listen in settings.listen if not listen.in_workers}
+        return places | {control.place(settings.daemon.run_dir)}
 
     def _read(self) -> Settings:
         """The configuration as it is now, as one of its own generation. Raises ``ConfigError``."""
@@ -127,7 +141,11 @@ class Site:
                     opened[place] = _listen(self._owned(place))
             self._open_control(settings, opened)
             undo.pop_all()
-        self._next = _Next(settings, opened, assemble.roles(settings))
+        everything = self._open | opened
+        sockets = {listen.place: everything[listen.place][0] for listen in settings.listen if listen.in_workers}
+        self._next = _Next(
+            settings, opened, assemble.roles(settings) | assemble.submission(settings, sockets, self._log)
+        )
         return opened
 
     def _open_control(self, settings: Settings, opened: Opened) -> None:
@@ -179,16 +197,36 @@ class Site:
 
     def auth(self, channel: socket.socket) -> int:
         """The auth process, from its start to its end."""
-        close_passed()
-        auth.run(self.settings, {place: sock for place, (sock, _) in self._open.items()}, channel, self._log)
+        self._keep(served := self._served_by_auth(self.settings))
+        sockets = {place: sock for place, (sock, _) in self._open.items() if place in served}
+        auth.run(assemble.for_auth(self.settings), sockets, channel, self._log)
         return 0
 
-    def close(self) -> None:
-        """Close the listening sockets, in a worker."""
+    def close(self, role: Role) -> None:
+        """In a worker: close the listening sockets that are not its own, and let go of the stores' secrets.
+
+        No name leads to these any more; what of them has been in memory is not wiped.
+        """
+        self._keep(role.serves)
+        # cleared, and not dropped: with the last name of what was opened, the sockets' files would go
+        for settings in (self._first, self.settings, *([self._next.settings] if self._next is not None else [])):
+            settings.backends.clear()
+        for roles in (self._roles, self._roles_before, *([self._next.roles] if self._next is not None else [])):
+            roles.clear()
+
+    def _keep(self, places: Collection[Place]) -> None:
+        """In a child: close all listening sockets but these."""
         close_passed()
         new = {} if self._next is None else self._next.opened
-        for sock, _ in [*self._open.values(), *new.values()]:
-            sock.close()
+        for place, (sock, _) in [*self._open.items(), *new.items()]:
+            if place not in places:
+                sock.close()
+
+    @property
+    def watched(self) -> Sequence[Path]:
+        """The certificates' files."""
+        submission = self.settings.submission
+        return () if submission is None else [path for _, path in submission.tls.files]
 
 
 def _listen(place: Place) -> tuple[socket.socket, ExitStack]:

@@ -44,11 +44,20 @@ def _tables(status: dict[str, Any]) -> list[str]:
             [[one["listen"], one["protocol"], str(one["open"]), str(one["refused"])] for one in status["listeners"]],
             ("listen", "protocol", "open", "refused"),
         ),
+        *_submission(status["submission"]),
         table(
             [[one["role"], str(one["pid"]), _age(one["age"])] for one in status["processes"]],
             ("process", "pid", "age"),
         ),
     ]
+
+
+def _submission(workers: list[dict[str, Any]]) -> list[str]:
+    """The processes where mail is submitted, if there are any."""
+    if not workers:
+        return []
+    rows = [[str(one["pid"]), one["state"], str(one["open"]), str(one["messages"])] for one in workers]
+    return [table(rows, ("submission", "state", "open", "messages"))]
 
 
 def _counted(upgrades: dict[str, int]) -> str:

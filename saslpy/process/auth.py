@@ -7,7 +7,7 @@ import signal
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -26,6 +26,9 @@ from .control import Control, Message
 from .handover import NotHandedOver, unpacked
 from .status import status
 
+if TYPE_CHECKING:
+    from .submissions import Crew, Submissions
+
 MAX_CONTROL = 16
 """Connections to the control socket at a time."""
 
@@ -37,6 +40,9 @@ ADOPTING = 20.0
 
 FLUSH_EVERY = 0.5
 """Seconds between two tries to write lines that a stalled reader of the log has not taken."""
+
+LEAVING = 0.5
+"""Seconds beyond ``drain_seconds`` for submission workers, which have those for what they have under way, to end."""
 
 Sockets = Mapping[Place, socket.socket]
 
@@ -103,6 +109,7 @@ class Auth:
         self._fronts: dict[Place, _Front] = {}
         self._rules: list[Rules] = []
         self._retire: trio.Event | None = None
+        self._submissions: Submissions | None = None
 
     async def adopt(self, settings: Settings, sockets: Sockets) -> None:
         """Go by this configuration from now on. ``sockets`` are those that are not open yet.
@@ -110,14 +117,28 @@ class Auth:
         What is under way ends by the old one. Whatever opening a backend raises is raised, and changes nothing.
         """
         rules, retire = await self._nursery.start(self._keep, settings)
-        if self._door is None:
-            self._door = Authenticator(rules, self._log)
-        else:
-            self._door.rules = rules
+        try:
+            door = self._door or Authenticator(rules, self._log)
+            crew = await self._prepare_workers(settings, door)
+        except BaseException:
+            retire.set()
+            raise
+        self._door, door.rules = door, rules
         if self._retire is not None:
             self._retire.set()
         self._retire, self._settings = retire, settings
-        self._listen(settings, sockets, self._door)
+        self._listen(settings, sockets, door)
+        if self._submissions is not None:
+            self._submissions.commit(crew, settings)
+
+    async def _prepare_workers(self, settings: Settings, door: Authenticator) -> Crew | None:
+        """The submission workers of a configuration, if it wants any. They begin with ``commit``."""
+        if self._submissions is None and any(listen.in_workers for listen in settings.listen):
+            from .submissions import Submissions  # noqa: PLC0415 (for those who want it)
+
+            self._submissions = Submissions(self._control, self._nursery, door, self._log)
+        must = self._settings is not None
+        return None if self._submissions is None else await self._submissions.prepare(settings, must)
 
     async def _keep(self, settings: Settings, task_status: trio.TaskStatus[tuple[Rules, trio.Event]]) -> None:
         """Hold the backends of a configuration open until it is replaced, and the last request that it began is done."""
@@ -145,6 +166,7 @@ class Auth:
                 self._most(listen),
             )
             for listen in settings.listen
+            if not listen.in_workers
         }
         own = place_of_control(settings.daemon.run_dir)
         if own in sockets or own in self._fronts:
@@ -197,8 +219,11 @@ class Auth:
 
     async def _status(self, _request: dict[str, Any]) -> dict[str, Any]:
         assert self._door is not None
+        assert self._settings is not None
         loops = [(front.protocol, front.loop) for front in self._fronts.values()]
-        return status(self._door, loops, await self._control.processes())
+        workers = await self._submissions.status() if self._submissions is not None else []
+        in_workers = [listen for listen in self._settings.listen if listen.in_workers]
+        return status(self._door, loops, await self._control.processes(), workers, in_workers)
 
     async def _asked_to_reload(self, _request: dict[str, Any]) -> dict[str, Any]:
         return {"faults": await self._control.reload()}
@@ -208,7 +233,10 @@ class Auth:
         for front in self._fronts.values():
             front.close()
         assert self._settings is not None
-        with trio.move_on_after(self._settings.daemon.drain_seconds) as scope:
+        seconds = self._settings.daemon.drain_seconds
+        if self._submissions is not None:
+            self._submissions.drain(seconds)
+        with trio.move_on_after(seconds + (self._submissions is not None) * LEAVING) as scope:
             while self._pending:  # noqa: ASYNC110 (once in a process's life)
                 await trio.sleep(0.01)
             await self._finish_upgrades()
@@ -223,7 +251,9 @@ class Auth:
 
     @property
     def _pending(self) -> int:
-        return sum(rules.under_way for rules in self._rules)
+        """Requests that are under way, and processes that may begin some still."""
+        workers = self._submissions.alive if self._submissions is not None else 0
+        return workers + sum(rules.under_way for rules in self._rules)
 
 
 def _listed(settings: Settings) -> str:

@@ -52,7 +52,10 @@ class Backoff:
 
 @dataclass(slots=True)
 class Child:
-    """A process of ours. ``key`` is its role's (``Role.key``); it is killed at ``kill_at`` (``monotonic``)."""
+    """A process of ours. ``key`` is its role's (``Role.key``); it is killed at ``kill_at`` (``monotonic``).
+
+    ``lingers`` as in ``Role``.
+    """
 
     role: str
     pid: int
@@ -60,6 +63,7 @@ class Child:
     started: float = field(default_factory=monotonic)
     wanted_dead: bool = False
     kill_at: float = inf
+    lingers: bool = False
 
     @property
     def ends(self) -> bool:

@@ -110,7 +110,7 @@ class Control:
 
     def _link(self, message: Message, pid: int) -> Link:
         (file,) = message.files
-        return Link(socket.socket(fileno=file), lambda why: self._send(["end", pid, why]))
+        return Link(socket.socket(fileno=file), lambda why: self._send(["end", pid, why]), pid)
 
     async def processes(self) -> list[list[Any]]:
         """All processes of the daemon, each as [role, pid, age in seconds]."""

@@ -27,6 +27,7 @@ class Link:
 
     socket: socket.socket
     end: Callable[[str], None] = field(default=lambda _why: None)
+    pid: int = 0
 
     def __post_init__(self) -> None:
         self.socket.setblocking(False)

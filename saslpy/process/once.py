@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..config import ConfigError
 from ..observe.log import Log
@@ -25,11 +26,12 @@ class _Command:
     main: Callable[[socket.socket], int]
     drain_seconds: float = 0.0
     once: bool = True
+    watched: Sequence[Path] = ()
 
     def auth(self, channel: socket.socket) -> int:
         return self.main(channel)
 
-    def close(self) -> None:
+    def close(self, role: Role) -> None:
         return
 
     def reload(self) -> tuple[int, Sequence[int]]:

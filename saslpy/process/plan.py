@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from .roles import Role
@@ -30,8 +31,12 @@ class Plan(Protocol):
     def auth(self, channel: socket.socket) -> int:
         """The auth process, from its start to its end."""
 
-    def close(self) -> None:
-        """Close the listening sockets, in a worker."""
+    def close(self, role: Role) -> None:
+        """In a worker: close the listening sockets that are not its own, and forget the stores' secrets."""
+
+    @property
+    def watched(self) -> Sequence[Path]:
+        """Files whose change is a reason for a reload."""
 
     def reload(self) -> tuple[int, Sequence[int]]:
         """Read the configuration anew: a file with it for the auth process, and the sockets that it has not got yet.

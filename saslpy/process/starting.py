@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 
 from ..observe.log import Log
@@ -46,7 +47,7 @@ class Starting:
     def auth(self) -> tuple[Child, socket.socket] | None:
         """The auth process and our end of its channel; None when it cannot be now."""
         try:
-            return self._spawn(self._auth, self._who, _forget_signals if self._plan.once else lambda: None, 0)
+            return self._spawn(self._auth, self._who, _forget_signals if self._plan.once else _nothing, 0)
         except OSError as error:
             self._failed(self._auth, error)
             self._backoff(self._auth.key).ended(0.0, monotonic())
@@ -67,7 +68,7 @@ class Starting:
         if wait := self._too_early(role):
             return wait
         try:
-            return self._spawn(role, None if role.privileged else self._who, self._plan.close, DONE)
+            return self._spawn(role, None if role.privileged else self._who, partial(self._plan.close, role), DONE)
         except OSError as error:
             self._failed(role, error)
             return TRY_AGAIN
@@ -96,7 +97,7 @@ class Starting:
             except OSError:
                 ours.close()
                 raise
-        child.key = role.key
+        child.key, child.lingers = role.key, role.lingers
         self._family.add(child)
         return child, ours
 
@@ -119,6 +120,10 @@ class Starting:
 
     def _backoff(self, key: str) -> Backoff:
         return self._backoffs.setdefault(key, Backoff())
+
+
+def _nothing() -> None:
+    """It keeps all that it was given."""
 
 
 def _forget_signals() -> None:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .. import __version__
 from ..authenticator import Authenticator
 from ..guard import Guarded
+from ..listen import Listen
 from ..servers.accepting import AcceptLoop
 from ..upgrading import Upgrades
 
 
 def status(
-    door: Authenticator, loops: Iterable[tuple[str, AcceptLoop[Any]]], processes: Iterable[list[Any]]
+    door: Authenticator,
+    loops: Iterable[tuple[str, AcceptLoop[Any]]],
+    processes: Iterable[list[Any]],
+    workers: Sequence[dict[str, Any]] = (),
+    in_workers: Iterable[Listen] = (),
 ) -> dict[str, Any]:
-    """Everything, as plain values; ages and times in seconds. ``loops`` come with their protocols."""
+    """Everything, as plain values; ages and times in seconds. ``loops`` come with their protocols.
+
+    ``workers`` are those of submission (``submissions.Submissions.status``), ``in_workers`` what these serve.
+    """
     return {
         "version": __version__,
         "time": round(time.time(), 3),
@@ -27,9 +35,18 @@ def status(
         "listeners": [
             {"protocol": protocol, "listen": loop.name, "open": loop.open, "refused": loop.refused}
             for protocol, loop in loops
-        ],
+        ]
+        + [_together(listen, workers) for listen in in_workers],
+        "submission": list(workers),
         "processes": [{"role": role, "pid": pid, "age": round(age, 1)} for role, pid, age in processes],
     }
+
+
+def _together(listen: Listen, workers: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """A listener that several processes serve."""
+    parts = [one for worker in workers for one in worker["listeners"] if one["listen"] == listen.name]
+    counts = {key: sum(part[key] for part in parts) for key in ("open", "refused")}
+    return {"protocol": listen.protocol, "listen": listen.name} | counts
 
 
 def _upgrades(upgrades: Upgrades | None) -> dict[str, int]:

@@ -32,6 +32,7 @@ from .plan import Plan
 from .reloading import SIGNAL, Reloading
 from .signals import Signals, drain
 from .starting import AUTH, DONE, Starting
+from .watching import Watch
 
 GRACE = 3.0
 """Seconds beyond ``drain_seconds`` until the auth process is killed."""
@@ -56,6 +57,8 @@ class Supervisor:
         self._starting = Starting(plan, who, log, self._family, self._leave)
         self._reloading = Reloading(plan, log, self._tell)
         self._heart = Heartbeat()
+        self._watch = Watch()
+        self._watch.reading(plan.watched)
         self._auth: Child | None = None
         self._channel: Channel | None = None
         self._ready = False  # the auth process that runs now
@@ -98,7 +101,7 @@ class Supervisor:
         elif self._auth is None:
             times.append(self._starting.auth_wait(now))
         else:
-            times += [self._reloading.until - now, self._heart.wait(now)]
+            times += [self._reloading.until - now, self._heart.wait(now), self._watch.wait(now)]
         least = min(times)
         return None if least == inf else max(0.0, least)
 
@@ -123,6 +126,9 @@ class Supervisor:
         if now >= self._reloading.until:
             self._kill_auth("did not take the new configuration in time")
             self._reloading.done(["the auth process did not take it in time"])
+        if not self._watch.wait(now) and self._watch.changed(self._plan.watched, now):
+            self._log.info("files-changed")
+            self._reload(SIGNAL)
         if self._heart.wait(now):
             return
         # opening backends may keep it from its loop, for as long as a reload may take
@@ -182,6 +188,7 @@ class Supervisor:
             case ["ready"]:
                 self._ready = self._was_ready = True
                 self._heart.begin(monotonic())
+                self._watch.begin(self._plan.watched, monotonic())
                 notify("READY=1")
                 self._reload_again()
             case _:
@@ -195,12 +202,14 @@ class Supervisor:
             self._kill_auth("its requests make no sense")
 
     def _reload(self, number: int) -> None:
+        self._watch.reading(self._plan.watched)
         well = self._ready and self._auth is not None and not self._auth.ends
         self._reloading.ask(number, able=well and self._stop_at is None)
 
     def _reloaded(self, faults: Sequence[str]) -> None:
         self._reloading.done(faults)
         self._starting.forget()
+        self._watch.begin(self._plan.watched, monotonic())
         self._reload_again()
 
     def _reload_again(self) -> None:
@@ -291,4 +300,6 @@ class Supervisor:
             self._starting.ended(child, code, quiet=child.wanted_dead)
             self._status = None if self._was_ready else 1
             # one that is at a question of its, and hangs, must not take the place of those that the next one needs
-            self._family.end_later(self._family, ORPHANED)
+            self._family.end_later((child for child in self._family if not child.lingers), ORPHANED)
+            # clients of their own: what they have under way ends without it
+            self._family.end_later(self._family, self._plan.drain_seconds + GRACE)

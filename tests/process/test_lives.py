@@ -131,11 +131,12 @@ class Plan:
     roles = {role.key: role for role in (Role("w", lambda _: None, 1, generation=number) for number in (1, 2))}
     drain_seconds = 0.0
     once = False
+    watched = ()
 
     def auth(self, _channel: socket.socket) -> int:
         return 0
 
-    def close(self) -> None:
+    def close(self, _role: Role) -> None:
         return
 
     def reload(self) -> tuple[int, Sequence[int]]:

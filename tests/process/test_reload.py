@@ -21,6 +21,7 @@ from saslpy.observe.sink import Sink
 from saslpy.process import control, reloading
 from saslpy.process.plan import BUSY
 from saslpy.process.reloading import SIGNAL, Reloading
+from saslpy.process.roles import Role
 from saslpy.settings import MAX_LISTENERS, load
 
 from ..real.saslpy import ask, back_within, configured, run, serving
@@ -269,6 +270,7 @@ class Fake:
     roles: dict[str, Any] = {}
     drain_seconds = 0.0
     once = False
+    watched = ()
 
     def __init__(self) -> None:
         self.done: list[str] = []
@@ -280,7 +282,7 @@ class Fake:
     def auth(self, _channel: socket.socket) -> int:
         return 0
 
-    def close(self) -> None:
+    def close(self, _role: Role) -> None:
         return
 
     def commit(self) -> None:

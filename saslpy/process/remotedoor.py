@@ -1,0 +1,217 @@
+"""The core, as a submission worker sees it: the auth process at the other end of a channel (``doorwire``).
+
+Whatever keeps it from answering (it has ended, it does not read, it takes too long) is "could not find out".
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import outcome
+import trio
+
+from ..exchange import MAX_RESPONSE, Done, Step
+from ..model import Accept, Account, Defer, Origin, Reason, Reject
+from ..submission.door import Exchange
+from ..submission.limits import Allowed, Refused
+from . import doorwire, wire
+from .doorwire import Whence
+from .link import Link, WorkerEnded
+from .outbox import Outbox
+
+
+class Orders:
+    """What the auth process has told us to do. ``seconds`` belong to ``drain``; ``lost``: it has ended."""
+
+    def __init__(self) -> None:
+        self.go = trio.Event()
+        self.retire = trio.Event()
+        self.drain = trio.Event()
+        self.lost = trio.Event()
+        self.seconds = 0.0
+
+    def drained(self, seconds: float) -> None:
+        """End within this time."""
+        self.seconds = seconds
+        self.drain.set()
+
+
+class RemoteDoor:
+    """``submission.door.Door`` over a channel. ``patience``: seconds for the answer to a question."""
+
+    def __init__(self, channel: socket.socket, patience: float, counts: Callable[[], doorwire.Pong]) -> None:
+        self.orders = Orders()
+        self._link = Link(channel)
+        self._outbox = Outbox(channel)
+        self._patience = patience
+        self._counts = counts
+        self._offers: tuple[str, ...] = ()
+        self._asked = 0
+        self._exchanges = 0
+        self._askers: dict[int, trio.lowlevel.Task] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def over(
+        cls, channel: socket.socket, patience: float, counts: Callable[[], doorwire.Pong]
+    ) -> AsyncIterator[RemoteDoor]:
+        """Listens while the block runs, and closes the channel. ``counts`` says what we are at."""
+        door = cls(channel, patience, counts)
+        with door._link:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(door._listen)
+                nursery.start_soon(door._outbox.run)
+                yield door
+                nursery.cancel_scope.cancel()
+
+    def greet(self) -> None:
+        """Tell that all is open."""
+        self._tell(doorwire.Hello())
+
+    # --- Door
+
+    def offered(self, listed: Sequence[str]) -> tuple[str, ...]:
+        """See ``Door``. As the auth process has told last; nothing where it has ended."""
+        return tuple(name for name in self._offers if name in listed)
+
+    def begin(self, mechanism: str, origin: Origin, plus_offered: bool = False) -> Exchange | None:
+        """See ``Door``."""
+        name = mechanism.upper()
+        if name not in self._offers and not self.orders.lost.is_set():
+            return None
+        self._exchanges += 1
+        return _RemoteExchange(self, self._exchanges, name, origin, plus_offered)
+
+    async def may_send(self, account: Account, address: str, origin: Origin) -> Accept | Reject | Defer:
+        """See ``Door``."""
+        told = await self.ask(lambda number: doorwire.MaySend(number, account.login, address, Whence.of(origin)))
+        return told.ruling.verdict if isinstance(told, doorwire.Ruled) else Defer(Reason.SHUTDOWN)
+
+    async def take(self, login: str, messages: int, recipients: int) -> Allowed | Refused | None:
+        """See ``Door``."""
+        told = await self.ask(lambda number: doorwire.Take(number, login, messages, recipients))
+        return told.found if isinstance(told, doorwire.Taken) else None
+
+    async def give_back(self, login: str, messages: int, recipients: int, at: float) -> None:
+        """See ``Door``. It does not wait, so that it is told of a message whose client has gone, too."""
+        self._tell(doorwire.GiveBack(login, messages, recipients, at))
+
+    # --- asking
+
+    async def ask(self, question: Callable[[int], doorwire.Packet]) -> Any:
+        """The answer to a question, which is made with its number; None: could not find out."""
+        if self.orders.lost.is_set():
+            return None
+        self._asked += 1
+        number = self._asked
+        if not self._tell(question(number)):
+            return None
+        with trio.move_on_after(self._patience):
+            return await self._answer(number)
+        return None
+
+    async def _answer(self, number: int) -> Any:
+        self._askers[number] = trio.lowlevel.current_task()
+
+        def abort(_raise: object) -> trio.lowlevel.Abort:
+            self._askers.pop(number, None)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        return await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def cancel(self, exchange: int) -> None:
+        """Nobody wants to know any more what becomes of an exchange."""
+        self._tell(doorwire.Cancel(exchange))
+
+    def _tell(self, packet: doorwire.Packet) -> bool:
+        """Whether it has gone, or will go. What is no text, and so cannot, is no login's and no address."""
+        try:
+            packed = wire.encode(packet)
+        except UnicodeEncodeError:
+            return False
+        return self._outbox.send(packed)
+
+    # --- listening
+
+    async def _listen(self) -> None:
+        try:
+            while True:
+                self._heard(await self._link.receive(doorwire.read_told))
+        except WorkerEnded:
+            self.orders.lost.set()
+            for number in list(self._askers):
+                self._wake(number, None)
+
+    def _heard(self, told: doorwire.Told) -> None:
+        match told:
+            case doorwire.Stepped() | doorwire.Ruled() | doorwire.Taken():
+                self._wake(told.number, told)
+            case doorwire.Ping():
+                self._tell(self._counts())
+            case doorwire.Go(offers):
+                self._offers = offers
+                self.orders.go.set()
+            case doorwire.Offers(offers):
+                self._offers = offers
+            case doorwire.Retire():
+                self.orders.retire.set()
+            case doorwire.Drain(seconds):
+                self.orders.drained(seconds)
+
+    def _wake(self, number: int, told: Any) -> None:
+        asker = self._askers.pop(number, None)
+        if asker is not None:  # else it has given up
+            trio.lowlevel.reschedule(asker, outcome.Value(told))
+
+
+class _RemoteExchange:
+    """``submission.door.Exchange``. ``over``: nothing is left to be cancelled."""
+
+    __slots__ = ("_door", "_key", "_mechanism", "_origin", "_over", "_plus_offered")
+
+    def __init__(self, door: RemoteDoor, key: int, mechanism: str, origin: Origin, plus_offered: bool) -> None:
+        self._door = door
+        self._key = key
+        self._mechanism = mechanism
+        self._origin = origin
+        self._plus_offered = plus_offered
+        self._over = True  # it has not begun
+
+    async def start(self, initial: bytes | None = None) -> Step:
+        """See ``Exchange``."""
+        self._over = False
+        begun = (self._key, self._mechanism, Whence.of(self._origin), self._plus_offered, _cut(initial))
+        return await self._step(lambda number: doorwire.Start(number, *begun))
+
+    async def respond(self, response: bytes) -> Step:
+        """See ``Exchange``."""
+        data = _cut(response)
+        assert data is not None
+        return await self._step(lambda number: doorwire.Respond(number, self._key, data))
+
+    async def bind(self, data: bytes | None) -> Step:
+        """See ``Exchange``."""
+        return await self._step(lambda number: doorwire.Bound(number, self._key, _cut(data)))
+
+    def cancel(self) -> None:
+        """See ``Exchange``."""
+        if not self._over:
+            self._over = True
+            self._door.cancel(self._key)
+
+    async def _step(self, question: Callable[[int], doorwire.Packet]) -> Step:
+        told = await self._door.ask(question)
+        if not isinstance(told, doorwire.Stepped):
+            self.cancel()
+            return Done(Defer(Reason.SHUTDOWN))
+        step = told.step
+        self._over = isinstance(step, Done)
+        return step
+
+
+def _cut(data: bytes | None) -> bytes | None:
+    """As much of a response as tells that it is too long."""
+    return None if data is None else data[: MAX_RESPONSE + 1]

@@ -23,7 +23,7 @@ _saslpy() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         case $word in
-            --config | --service | --realm | --mechanism | --client-ip | --via | --protocol | --backend | --scheme | --login)
+            --config | --service | --realm | --mechanism | --client-ip | --via | --protocol | --backend | --scheme | --login | --listen)
                 ((i++))
                 [[ ${COMP_WORDS[i]} == = ]] && ((i++))
                 ;;
@@ -57,12 +57,12 @@ _saslpy() {
             mapfile -t COMPREPLY < <(compgen -u -- "$cur")
             return
             ;;
-        --realm | --client-ip | --login) return ;;
+        --realm | --client-ip | --login | --listen) return ;;
         *)
             case $command in
                 '') words='serve check test user hash status reload init --version --help' ;;
                 serve) words='--config --help' ;;
-                check) words='--offline --json --config --help' ;;
+                check) words='--offline --relay-test --listen --json --config --help' ;;
                 test)
                     words='--password-stdin --service --realm --mechanism --client-ip --via --protocol --json --config --help'
                     ;;

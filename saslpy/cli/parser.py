@@ -85,9 +85,16 @@ def _check(commands: Commands[argparse.ArgumentParser]) -> None:
         "check",
         "check",
         "check the configuration, then try every backend",
-        "exit status: 0 when all is well, 1 when anything is not",
+        "exit status: 0 when all is well, 1 when anything is not; with --relay-test, 1 when anything was relayed and\n"
+        "75 when something could not be found out",
     )
     command.add_argument("--offline", action="store_true", help="try no server; files are still opened")
+    command.add_argument(
+        "--relay-test",
+        action="store_true",
+        help="attack the running daemon's submission sockets with the tricks that make servers relay mail",
+    )
+    command.add_argument("--listen", type=int, metavar="N", help="with --relay-test: the socket of listen[N] alone")
     _json(command)
 
 

@@ -64,6 +64,7 @@ def complete(*words: str, folder: Path | None = None) -> set[str]:
         ("test --mechanism = L", {"LOGIN"}),
         ("test --mechanism =", TRIED),
         ("test --realm ", set()),
+        ("check --listen ", set()),
         ("test serve ", set()),
         ("hash --scheme SCRAM", {"SCRAM-SHA-256", "SCRAM-SHA-1"}),
         ("init --user roo", {"root"}),

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import re
 import subprocess
+import types
 import typing
 from collections.abc import Iterator
 from importlib.metadata import entry_points
@@ -19,7 +20,9 @@ from saslpy.cli.parser import parser
 from saslpy.config import hints_of
 from saslpy.listen import Listen
 from saslpy.listeners import PROTOCOLS
+from saslpy.relay.options import Relay
 from saslpy.settings import SECTIONS, BackendOptions, Settings
+from saslpy.submission.options import Submission
 from saslpy_static import User
 
 from ..real import need
@@ -70,20 +73,24 @@ def test_every_command_with_its_options(name: str, command: argparse.ArgumentPar
 
 def sections() -> Iterator[tuple[str, type[Any]]]:
     """Heading and dataclass of every part of the configuration, those of all installed backends too."""
-    hints = hints_of(Settings)
+    # those that are not loaded where a file has none
+    hints = typing.get_type_hints(Settings, localns={"Submission": Submission, "Relay": Relay})
     for name in SECTIONS:
         if name == "backend":
             yield from nested("[backend.NAME]", BackendOptions)
         else:
             yield from headed(name, hints[name])
-    for protocol, listen in PROTOCOLS.items():
-        yield from nested(f'[[listen]] with protocol = "{protocol}"', listen)
+    for listen in dict.fromkeys(PROTOCOLS.values()):
+        protocols = '" or "'.join(name for name, kind in PROTOCOLS.items() if kind is listen)
+        yield from nested(f'[[listen]] with protocol = "{protocols}"', listen)
     for point in entry_points(group=GROUP):
         yield from nested(f'[backend.NAME] with type = "{point.name}"', point.load().config)
     yield '[backend.NAME.users.LOGIN] with type = "static"', User
 
 
 def headed(path: str, hint: Any) -> Iterator[tuple[str, type[Any]]]:
+    if isinstance(hint, types.UnionType):  # a section that may be missing
+        hint = typing.get_args(hint)[0]
     if typing.get_origin(hint) is tuple:
         yield from nested(f"[[{path}]]", typing.get_args(hint)[0])
     else:

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import RESULTS, report, tools
+from . import RESULTS, mail, report, tools
 from .figures import FIGURES, figures
 from .rounds import Timing, measure
 from .scenarios import SCENARIOS
@@ -23,7 +23,7 @@ what is measured:
   {figures}
 
 examples:
-  python -m bench --quick                      all of it, in about two minutes
+  python -m bench --quick                      all of it, in about three minutes
   python -m bench --only mysql-md5             the scenarios whose names begin so
   python -m bench --only ready --only memory   two of the figures
   python -m bench --only mysql-sha512-64 --seconds 10 --rounds 3
@@ -43,7 +43,8 @@ def main(words: list[str] | None = None) -> int:
     arguments = _parser().parse_args(words)
     wanted = [scenario for scenario in SCENARIOS if _is_wanted(scenario.name, arguments.only)]
     others = [name for name in FIGURES if _is_wanted(name, arguments.only)]
-    if not wanted and not others:
+    mails = [name for name in mail.NAMES if _is_wanted(name, arguments.only)]
+    if not wanted and not others and not mails:
         print(f"bench: no scenario or figure begins with {' or '.join(arguments.only)}; see --help", file=sys.stderr)
         return 2
     basis = QUICK if arguments.quick else FULL
@@ -57,13 +58,16 @@ def main(words: list[str] | None = None) -> int:
     with Stage.built(arguments.saslpy) as stage:
         rows = measure(stage, wanted, timing, _tell)
         found = figures(stage, others, timing, _tell)
-    print(report.text(stage, rows, found))
-    _keep(report.as_json(stage, rows, found, timing, on), arguments.json)
+        mailed = mail.measure(stage, mails, timing, _tell)
+    print(report.text(stage, rows, found, mailed))
+    _keep(report.as_json(stage, rows, found, mailed, timing, on), arguments.json)
     return 1 if stage.faults else 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    epilog = EPILOG.format(names="\n  ".join(scenario.name for scenario in SCENARIOS), figures="\n  ".join(FIGURES))
+    epilog = EPILOG.format(
+        names="\n  ".join([*(one.name for one in SCENARIOS), *mail.NAMES]), figures="\n  ".join(FIGURES)
+    )
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description="saslpy and its peers side by side, on this machine, over the same users, in one run.",

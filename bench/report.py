@@ -11,7 +11,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from . import mail
 from .figures import Figure
+from .mail import MailResults
 from .rounds import Row, Side, Timing
 from .stage import Stage
 
@@ -53,8 +55,8 @@ def _lines(path: str) -> list[str]:
         return []
 
 
-def text(stage: Stage, rows: Sequence[Row], figures: Sequence[Figure]) -> str:
-    """Both tables and what there is to say about them."""
+def text(stage: Stage, rows: Sequence[Row], figures: Sequence[Figure], mailed: MailResults) -> str:
+    """The tables and what there is to say about them."""
     parts = []
     if rows:
         parts.append(_table([HEAD, *(_row(row, stage) for row in rows)]))
@@ -62,6 +64,8 @@ def text(stage: Stage, rows: Sequence[Row], figures: Sequence[Figure]) -> str:
         parts.append(
             _table([("figure", "saslpy", "other", "unit", "the other is"), *map(_figure, figures)], left=(0, 4))
         )
+    if lines := mail.lines(mailed):
+        parts.append(_table(lines))
     parts.append("\n".join(_notes(stage, rows)))
     return "\n\n".join(part for part in parts if part)
 
@@ -126,7 +130,12 @@ def _notes(stage: Stage, rows: Sequence[Row]) -> Iterator[str]:
 
 
 def as_json(
-    stage: Stage, rows: Sequence[Row], figures: Sequence[Figure], timing: Timing, on: dict[str, Any]
+    stage: Stage,
+    rows: Sequence[Row],
+    figures: Sequence[Figure],
+    mailed: MailResults,
+    timing: Timing,
+    on: dict[str, Any],
 ) -> dict[str, Any]:
     """Everything, each round too. ``on``: what ``machine`` said before it all."""
     return {
@@ -135,6 +144,7 @@ def as_json(
         "timing": asdict(timing),
         "scenarios": [_row_json(row) for row in rows],
         "figures": [asdict(figure) for figure in figures],
+        "submission": mail.as_json(mailed),
         "missing": stage.absent,
         "faults": stage.faults,
     }

@@ -1,10 +1,11 @@
-"""The two programs in C: compiled when they are older than their source, and run with a bound on their time."""
+"""The programs in C: compiled when they are older than their source, and run with a bound on their time."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from .client import Door
 
 SASLLOAD = ("saslload", ())
 CRYPT_ALONE = ("crypt_alone", ("-pthread", "-lcrypt"))
+SMTPLOAD = ("smtpload", ("-lssl", "-lcrypto"))
 DEADLINE = 10.0
 """Seconds for one login; Postfix gives up then."""
 
@@ -50,12 +52,16 @@ class Measured:
 
 
 def build() -> None:
-    """Compile both tools."""
+    """Compile those that all scenarios need."""
     RESULTS.mkdir(exist_ok=True)
     for name, libraries in (SASLLOAD, CRYPT_ALONE):
-        source, program = HERE / f"{name}.c", RESULTS / name
-        if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-            _run(["cc", "-O2", "-Wall", "-Wextra", "-o", str(program), str(source), *libraries], 60)
+        _compile(name, libraries)
+
+
+def _compile(name: str, libraries: tuple[str, ...]) -> None:
+    source, program = HERE / f"{name}.c", RESULTS / name
+    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+        _run(["cc", "-O2", "-Wall", "-Wextra", "-o", str(program), str(source), *libraries], 60)
 
 
 def load(door: Door, wanted: Load) -> Measured:
@@ -84,6 +90,65 @@ def load(door: Door, wanted: Load) -> Measured:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One measured stretch of submission: so many clients, and messages of so many bytes in each session."""
+
+    clients: int
+    seconds: float
+    tls: bool
+    messages: int
+    size: int
+    user: str
+    password: str
+    warmup: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Mailed:
+    """What was seen of messages, or of sessions where there are none. Times are microseconds."""
+
+    rate: float
+    p50: float
+    p99: float
+    failed: int
+    refused: int
+
+    def as_dict(self) -> dict[str, float]:
+        """As plain values."""
+        return asdict(self)
+
+
+def mail(port: int, wanted: Mail) -> Mailed:
+    """Submit mail on a port of loopback. Raises ``ToolError``."""
+    _compile(*SMTPLOAD)
+    seen = _json(
+        [
+            RESULTS / "smtpload",
+            *("--port", port, "--concurrency", wanted.clients, "--seconds", wanted.seconds, "--warmup", wanted.warmup),
+            *(
+                "--messages",
+                wanted.messages,
+                "--bytes",
+                wanted.size,
+                "--user",
+                wanted.user,
+                "--password",
+                wanted.password,
+            ),
+            *("--from", wanted.user, "--to", "ann@example.net", *(("--tls",) if wanted.tls else ())),
+        ],
+        wanted.seconds + wanted.warmup + 15,
+    )
+    found = seen["messages" if wanted.messages else "sessions"]
+    return Mailed(found["per_second"], found["p50_us"], found["p99_us"], seen["failed"], seen["refused"])
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def crypt_alone(stored: str, seconds: float) -> float:
     """Checks a second of this stored hash that ``crypt_r`` does with nothing around it, on all cores."""
     rate: float = _json([RESULTS / "crypt_alone", stored, PASSWORD, seconds], seconds + 30)["per_second"]
@@ -100,7 +165,7 @@ def _run(command: list[str], timeout: float) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     except FileNotFoundError:
-        raise ToolError(f"{name}: not found (apt-get install gcc libc6-dev libcrypt-dev)") from None
+        raise ToolError(f"{name}: not found (apt-get install gcc libc6-dev libcrypt-dev libssl-dev)") from None
     except subprocess.TimeoutExpired:
         raise ToolError(f"{name}: did not end within {timeout:g} s") from None
     if done.returncode != 0:

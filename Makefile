@@ -10,7 +10,7 @@ DEBIAN := mariadb-server sasl2-bin libsasl2-modules postfix swaks fail2ban dovec
           python3-ldap db-util man-db mandoc zsh systemd gsasl jose \
           dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-submissiond dovecot-managesieved dovecot-auth-lua \
           nginx libnginx-mod-mail ucspi-tcp curl courier-authdaemon courier-authlib-userdb courier-base maildrop m4 subversion \
-          lua5.3
+          lua5.3 msmtp git git-email libmailtools-perl libauthen-sasl-perl libio-socket-ssl-perl libnet-ssleay-perl
 # the same, for what cannot be installed beside the others
 UNPACKED := exim4-daemon-heavy courier-imap courier-pop cyrus-imapd cyrus-pop3d cyrus-common sendmail-bin sendmail-cf
 

@@ -1,5 +1,6 @@
 #!/bin/sh
 # demo.sh BIN: the daemon on its embedded store, with a demo user; everything it makes is in one folder.
+# SASLPY_DEMO names another one.
 set -eu
 bin=$(cd "$1" && pwd)
 umask 022
@@ -15,8 +16,10 @@ else
     # the path of a unix socket has 107 bytes at most
     [ ${#folder} -le 90 ] || folder=${XDG_RUNTIME_DIR:-/tmp}/saslpy-demo-$root
 fi
-# testsaslauthd, for the first of the commands below; a demo goes on without it
+folder=${SASLPY_DEMO:-$folder}
+# for the commands below; a demo goes on without them
 [ -x /usr/sbin/testsaslauthd ] || sh contrib/dev/packages.sh 'so there is no testsaslauthd yet' sasl2-bin || :
+command -v swaks >/dev/null || sh contrib/dev/packages.sh 'so there is no swaks yet' swaks || :
 
 config=$folder/saslpy.toml
 mkdir -p "$folder"
@@ -32,6 +35,38 @@ if [ ! -e "$folder/password" ]; then
 fi
 password=$(cat "$folder/password")
 
+# Mail is taken on loopback, without TLS, and kept in a maildir. The port is a free one, and stays the same.
+mail=$folder/data/mail
+if ! grep -q '^\[submission\]' "$config"; then
+    port=$("$bin/python" - <<'END'
+import socket
+
+for port in (1587, 0):
+    with socket.socket() as sock:
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        print(sock.getsockname()[1])
+        break
+END
+)
+    cat >>"$config" <<END
+
+[[listen]]                     # where people and programs send mail
+protocol = "submission"
+address = "127.0.0.1:$port"
+
+[submission]
+require_tls = false            # on this machine alone; elsewhere: tls.certificate and tls.key
+
+[[relay.route]]                # for trying things out: all mail is kept in a folder
+domains = ["*"]
+via = "capture:data/mail"
+END
+fi
+port=$(sed -n 's/^address = "127\.0\.0\.1:\([0-9]*\)"$/\1/p' "$config" | tail -n 1)
+
 cat <<END
 saslpy runs on $config
 the demo user is demo@example.org, with the password $password
@@ -42,6 +77,11 @@ try in another terminal:
   printf %s '$password' | $bin/saslpy test demo@example.org --password-stdin --via $folder/run/mux
   printf %s '$password' | $bin/saslpy test demo@example.org --password-stdin --config $config
   $bin/saslpy user list --config $config
+
+send mail, which comes into the folder $mail/new:
+
+  swaks --server 127.0.0.1:$port --auth PLAIN --auth-user demo@example.org --auth-password '$password' --from demo@example.org --to friend@example.net
+  $bin/saslpy check --relay-test --config $config
 
 END
 echo "Ctrl-C ends it. What follows is its log."

@@ -112,9 +112,8 @@ class Worker:
             sock = sockets.get(listen.place)
             if isinstance(listen, SubmissionListen) and sock is not None and sock.fileno() >= 0:
                 front = self._front(listen, sock, door, relay)
-                nursery.start_soon(front.server.watch)
                 self._fronts.append(front)
-                nursery.start_soon(self._fronts[-1].server.watch)
+                nursery.start_soon(front.server.watch)
 
     def _front(self, listen: SubmissionListen, sock: socket.socket, door: RemoteDoor, relay: Relaying) -> _Front:
         context = tls.contexts(self._submission.tls, listen.implicit) if self._submission.tls else None

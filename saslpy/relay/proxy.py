@@ -35,6 +35,9 @@ ALREADY = "This message was delivered to some; do not send it to them again"
 class Transfer(Protocol):
     """One message on its way. ``hop`` is where it goes, for the log; empty as long as nobody knows."""
 
+    delivered: int
+    """How many recipients have it, whatever the client hears: with a 554 it may be some."""
+
     @property
     def hop(self) -> str:
         """The place, or the first of several."""
@@ -85,6 +88,7 @@ class ProxyTransfer:
         self._route: Route | None = None
         self._delivery: Delivering | None = None
         self._accepted: list[Recipient] = []
+        self.delivered = 0
 
     @property
     def hop(self) -> str:
@@ -108,7 +112,9 @@ class ProxyTransfer:
     async def content(self, pieces: AsyncIterable[bytes]) -> Reply:
         """See ``Transfer``."""
         assert self._delivery is not None
-        return one_reply(self._accepted, await self._delivery.content(pieces))
+        outcomes = await self._delivery.content(pieces)
+        self.delivered = sum(isinstance(one, Delivered) for one in outcomes)
+        return one_reply(self._accepted, outcomes)
 
     async def _by(self, route: Route) -> Delivering:
         """The delivery by a route. One by another has no recipient, and is given up."""

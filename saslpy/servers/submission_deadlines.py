@@ -14,7 +14,8 @@ from .submission_options import SubmissionOptions
 LEAST_RATE = 100
 """Octets of content a second. Only the time counts in which we wait for the client, not the next hop's."""
 
-_CONTENT = (State.DATA, State.CHUNK)
+_CONTENT = (State.DATA, State.CHUNK, State.CHUNKS)
+"""Between two chunks, too: else a chunk of one octet, now and then, would hold a message and its hop for ever."""
 
 
 class Pace:

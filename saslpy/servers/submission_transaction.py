@@ -86,9 +86,11 @@ class Transaction:
             taken = reply.positive
         finally:
             if not taken:
+                # those who have it in spite of a refusal count: else whoever adds one full mailbox sends without limits
+                reached = self._transfer.delivered
                 with trio.move_on_after(GIVING_BACK) as scope:
                     scope.shield = True
-                    await door.give_back(login, 1, count, allowed.at)
+                    await door.give_back(login, 0 if reached else 1, count - reached, allowed.at)
         return reply
 
     async def _taken(self, content: Content, trace: Trace) -> Reply:
@@ -145,7 +147,7 @@ class Transaction:
             size=content.size,
             hop=self._transfer.hop,
             code=reply.code if reply else "",
-            detail=f"{reply.enhanced} {reply.text}" if reply else str(outcome),
+            detail=f"{reply.enhanced} {'; '.join(reply.lines)}" if reply else str(outcome),
             ms=milliseconds,
         )
 

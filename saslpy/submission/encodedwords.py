@@ -11,8 +11,9 @@ import base64
 import binascii
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
+from operator import itemgetter
 
 _WORD = re.compile(r"=\?([!->@-~]+)\?([bBqQ])\?([!->@-~]*)\?=")
 _RUN = re.compile(rf"(?:{_WORD.pattern}[ \t]*)+")
@@ -51,14 +52,20 @@ def check(text: str) -> None:
     if "=?" in _WORD.sub(" ", text):
         raise EncodedWordFault("an encoded word that is none")
     for run in _RUN.finditer(text):
-        if _UNSAFE.search("".join(_decoded(run[0]))):
+        words = [(charset.partition("*")[0].lower(), _bytes(how, said)) for charset, how, said in _WORD.findall(run[0])]
+        if _UNSAFE.search("".join(_together(words))) or any(_UNSAFE.search(_alone(*word)) for word in words):
             raise EncodedWordFault("an encoded word that stands for an address or a control character")
 
 
-def _decoded(run: str) -> Iterator[str]:
+def _together(words: Sequence[tuple[str, bytes]]) -> Iterator[str]:
     """What adjacent words say; of those in one charset the bytes belong together, as most readers have it."""
-    for charset, words in groupby(_WORD.findall(run), lambda word: str(word[0]).partition("*")[0].lower()):
-        yield _text(charset, b"".join(_bytes(encoding, text) for _, encoding, text in words))
+    for charset, group in groupby(words, itemgetter(0)):
+        yield _text(charset, b"".join(data for _, data in group))
+
+
+def _alone(charset: str, data: bytes) -> str:
+    """What a word says to those who read each by itself, as RFC 2047 has it: it begins in ASCII, with a whole character."""
+    return data.decode(_MULTI_BYTE.get(charset, "ascii"), "replace")
 
 
 def _text(charset: str, data: bytes) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from ..names import folded
 from ..protocols.smtp.replies import Reply, reply
 
 HOUR = 3600.0
@@ -158,11 +159,12 @@ class Counters:
 
     def give_back(self, login: str, messages: int, recipients: int, at: float) -> None:
         """Undo what was taken ``at`` that time, since it was not sent after all. What is not known any more is no fault."""
-        if usage := self._usage.get(login):
+        if usage := self._usage.get(folded(login)):
             usage.messages.take_off(messages, at)
             usage.recipients.take_off(recipients, at)
 
     def _of(self, login: str, now: float) -> _Usage:
+        login = folded(login)  # not every store, and no XCLIENT, tells a name as it is written there
         usage = self._usage.get(login)
         if usage is not None:
             self._usage.move_to_end(login)

@@ -107,7 +107,7 @@ class SubmissionLimits:
 
     ``messages_per_hour`` and ``recipients_per_day`` are a login's, ``recipients_per_message``, ``message_size``,
     ``header_size`` and ``line_length`` (octets, without the line's end) a message's. ``messages_per_connection``,
-    ``errors`` and ``idle_commands`` (NOOP and the like), both since the last message that was taken, and
+    ``errors`` and ``idle_commands`` (NOOP and the like, MAIL), both since the last message that was taken, and
     ``auth_failures`` end a connection.
     """
 

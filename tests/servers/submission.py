@@ -81,6 +81,7 @@ class Taking:
 
 class _Transfer:
     hop = "taking"
+    delivered = 0
 
     def __init__(self, taking: Taking, envelope: Envelope) -> None:
         self._taking = taking

@@ -291,6 +291,22 @@ async def test_what_was_not_sent_does_not_count(letter: bytes) -> None:
             assert len(here.messages) == 1
 
 
+async def test_what_some_have_counts_for_them() -> None:
+    """Else whoever adds one full mailbox to his recipients sends without limits."""
+    scripted = ScriptedHop(lmtp=True, answers={"end": [b"250 2.0.0 ok\r\n", b"552 5.2.2 full\r\n"] * 2})
+    async with trio.open_nursery() as nursery:
+        await nursery.start(scripted.serve)
+        log, _ = list_log()
+        relay = open_proxy(nursery, [Route(domains=("*",), via=f"lmtp:127.0.0.1:{scripted.port}")], "me.test", log)
+        async with desk(relay=relay, sending=Limits(2, 3)) as here, here.connected() as client:
+            full = b"RCPT TO:<full@example.net>\r\n"
+            assert (await sent(await client.ready(), LETTER, RCPT, full)).startswith(b"554-5.3.0")
+            assert (await sent(client, LETTER, RCPT, full)).startswith(b"554-5.3.0")
+            assert [await client.code(line) for line in (MAIL, RCPT)] == [250, 250]
+            assert (await client.ask(DATA)).startswith(b"450 4.7.1 too many messages in an hour")
+        nursery.cancel_scope.cancel()
+
+
 async def test_limits_of_a_message() -> None:
     async with desk(size=1000, recipients=2) as here, here.connected() as client:
         await client.ready()

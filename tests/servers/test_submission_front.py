@@ -380,6 +380,20 @@ async def test_content_must_come_at_some_speed(clock: MockClock) -> None:
         assert here.messages == []
 
 
+async def test_so_must_content_in_chunks(clock: MockClock) -> None:
+    """A chunk of one octet, now and then, would hold a message and the hop's connection for ever."""
+    async with desk(tick=30.0) as here, here.connected() as client:
+        await client.ready(MAIL, RCPT)
+        go(clock)
+        start = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_drip, client, b"BDAT 1\r\nx", 50.0)
+            with trio.fail_after(3600):
+                assert (await _all(client)).endswith(b"421 4.4.2 Timed out, closing\r\n")
+            assert 180 <= trio.current_time() - start <= 260.1
+            nursery.cancel_scope.cancel()
+
+
 async def test_slow_content_is_taken(clock: MockClock) -> None:
     async with desk(tick=30.0) as here, here.connected() as client:
         await client.ready(MAIL, RCPT, DATA)

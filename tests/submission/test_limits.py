@@ -23,6 +23,16 @@ def test_messages_and_recipients_are_counted_apart() -> None:
     assert counters.take("ann@example.org", 1, 1, 0) == Allowed(0)
 
 
+def test_another_case_is_no_other_login() -> None:
+    counters = Counters(Limits(2, 2))
+    taken = counters.take(JOE, 1, 1, 0)
+    assert isinstance(taken, Allowed)
+    assert counters.take("JOE@example.org", 1, 1, 0) == Allowed(0)
+    assert isinstance(counters.take("jOe@example.org", 1, 1, 0), Refused)
+    counters.give_back("Joe@example.org", 1, 1, taken.at)
+    assert isinstance(counters.take(JOE, 1, 1, 0), Allowed)
+
+
 def test_a_refusal_counts_nothing() -> None:
     counters = Counters(Limits(2, 2))
     for _ in range(5):

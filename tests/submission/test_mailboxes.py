@@ -173,6 +173,9 @@ REFUSED = [
     ("=?utf-8?q?=3Csecond=40bank.example=3E?= <joe@example.org>", "an encoded word that stands for an address"),
     ("=?utf-8?q?second=40?= =?utf-8?q?bank.example?= <joe@example.org>", "an encoded word that stands for"),
     ("=?utf-8?b?c2Vjb25k?= =?iso-8859-1?q?=40bank?= <joe@example.org>", "an encoded word that stands for"),
+    # together the second words are kanji; alone they are an address
+    ("=?iso-2022-jp?b?GyRC?= =?iso-2022-jp?q?=3Cceo=40bank.com=3E?= <joe@example.org>", "an encoded word that stands"),
+    ("=?gbk?q?ceo=81?= =?gbk?q?=40bank.example?= <joe@example.org>", "an encoded word that stands for"),
     ("=?utf-8?q?a=0D=0AFrom=3A_b?= <joe@example.org>", "an encoded word that stands for"),
     ("=?utf-8?q?a=00?= <joe@example.org>", "an encoded word that stands for"),
     ("=?utf-8?q?a=E2=80=A8b?= <joe@example.org>", "an encoded word that stands for"),

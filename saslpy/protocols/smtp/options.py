@@ -30,7 +30,7 @@ class Limits:
 
     ``size``, ``header`` and ``line`` (without its CRLF) are octets of a message, ``swallow`` those that are read behind
     ``size`` to find its end. ``recipients`` are those of a message, ``messages`` those of the connection. ``errors`` and
-    ``idle_commands`` (NOOP and the like) are counted since the last message that was taken.
+    ``idle_commands`` (NOOP and the like, and MAIL) are counted since the last message that was taken.
     """
 
     size: int = 50 * 1024 * 1024

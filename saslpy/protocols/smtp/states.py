@@ -81,5 +81,5 @@ NEEDS_AUTH = frozenset(("MAIL", "RCPT", "DATA", "BDAT"))
 IN_STEP = frozenset(("EHLO", "HELO", "STARTTLS", "AUTH", "XCLIENT"))
 """Nothing may follow these before they are answered (RFC 2920, 3.1; RFC 3207, 4.2; RFC 4954, 4): what does is never run."""
 
-IDLE = ANYTIME - {"QUIT"}
-"""What brings no message forward."""
+IDLE = (ANYTIME - {"QUIT"}) | {"MAIL"}
+"""What brings no message forward; MAIL, too, as long as no message is taken: refusals of senders and messages must end."""

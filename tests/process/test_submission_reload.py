@@ -203,7 +203,8 @@ def holders() -> list[BackendSettings]:
 
 
 def vars_of(config: object) -> list[object]:
-    return [getattr(config, name, None) for name in getattr(config, "__slots__", ()) or vars(config)]
+    names = getattr(config, "__slots__", ()) or getattr(config, "__dict__", ())  # another test's may be None
+    return [getattr(config, name, None) for name in names]
 
 
 def listening_sockets(daemon: DaemonSite) -> list[socket.socket]:

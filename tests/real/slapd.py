@@ -104,7 +104,9 @@ class Slapd:
 
     @property
     def running(self) -> bool:
-        """Whether it was started and not ended."""
+        """Whether it was started and has not ended, by itself neither."""
+        if self._process is not None and self._process.poll() is not None:
+            self._process = None
         return self._process is not None
 
     def start(self) -> None:

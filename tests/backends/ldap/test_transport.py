@@ -71,18 +71,25 @@ def running(entries: Any, authority: Authority) -> Iterator[Slapd]:
 @pytest.fixture
 def server(running: Slapd) -> Iterator[Slapd]:
     """A server that runs at the beginning of each test."""
+    if not running.running:
+        running.start()
     yield running
     if running.running:
         running.resume()
-    else:
-        running.start()
 
 
 @pytest.fixture(scope="module")
-def second(entries: Any) -> Iterator[Slapd]:
-    """Another one with the same users, which stays as it is."""
+def another(entries: Any) -> Iterator[Slapd]:
     with Slapd(entries) as server:
         yield server
+
+
+@pytest.fixture
+def second(another: Slapd) -> Slapd:
+    """Another one with the same users, which stays as it is."""
+    if not another.running:
+        another.start()
+    return another
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,15 +14,13 @@ import trio
 
 from . import wire
 from .link import Link
+from .outbox import Outbox
 
 MAX_FILES = 253
 """Descriptors in one packet: the kernel takes no more (SCM_MAX_FD, unix(7))."""
 
 MAX_UNSENT = 1024
 """Packets that wait until the supervisor reads; beyond that, it has other troubles."""
-
-FULL = 0.01
-"""Seconds until the next try where the channel can be written to, but does not take so long a packet."""
 
 TRY_AGAIN = 1.0
 """Seconds until a worker is asked for again when there was no descriptor left for its channel."""
@@ -58,8 +55,7 @@ class Control:
         self._asked = 0
         self._askers: dict[int, trio.lowlevel.Task] = {}
         self._adopt, self.adoptions = trio.open_memory_channel[Message](16)
-        self._unsent: deque[bytes] = deque()
-        self._waits = trio.Event()
+        self._outbox = Outbox(channel, MAX_UNSENT)
 
     @classmethod
     @asynccontextmanager
@@ -68,7 +64,7 @@ class Control:
         control = cls(channel)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(control._listen)
-            nursery.start_soon(control._send_later)
+            nursery.start_soon(control._outbox.run)
             yield control
             nursery.cancel_scope.cancel()
 
@@ -135,34 +131,7 @@ class Control:
 
     def _send(self, words: list[Any], keep: bool = True) -> None:
         """Send, at once if it can be. ``keep``: nobody says it again, so it waits while the supervisor does not read."""
-        packet = wire.encode(words)
-        if not self._unsent and self._goes(packet):
-            return
-        if keep and len(self._unsent) < MAX_UNSENT:
-            self._unsent.append(packet)
-            self._waits.set()
-
-    def _goes(self, packet: bytes) -> bool:
-        """Whether a packet need not be sent any more."""
-        try:
-            self._channel.send(packet)
-        except BlockingIOError:
-            return False
-        except OSError:
-            pass  # the supervisor is gone, which is heard of on its own
-        return True
-
-    async def _send_later(self) -> None:
-        """What waits, in its order. It waits for ever: what nobody reads holds nobody up."""
-        while True:
-            await self._waits.wait()
-            self._waits = trio.Event()
-            while self._unsent:
-                await trio.lowlevel.wait_writable(self._channel)
-                if self._goes(self._unsent[0]):
-                    self._unsent.popleft()
-                else:
-                    await trio.sleep(FULL)
+        self._outbox.send(wire.encode(words), keep)
 
     async def _listen(self) -> None:
         """Until the supervisor is gone, which ends us too."""

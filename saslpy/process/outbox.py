@@ -23,11 +23,14 @@ class Outbox:
         self._unsent: deque[bytes] = deque()
         self._waits = trio.Event()
 
-    def send(self, packet: bytes) -> bool:
-        """Whether the packet has gone, or will go; False when too many wait. One for an end that is gone is lost."""
+    def send(self, packet: bytes, keep: bool = True) -> bool:
+        """Whether the packet has gone, or will go; False when too many wait. One for an end that is gone is lost.
+
+        Without ``keep`` it goes at once or not at all.
+        """
         if not self._unsent and self._goes(packet):
             return True
-        if len(self._unsent) >= self._most:
+        if not keep or len(self._unsent) >= self._most:
             return False
         self._unsent.append(packet)
         self._waits.set()

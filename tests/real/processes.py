@@ -9,7 +9,18 @@ from collections.abc import Callable
 
 
 def await_greeting(process: subprocess.Popen[bytes], port: int, greeting: bytes, log: Callable[[], str]) -> None:
-    """Return when whoever connects to the port is greeted so; fail when the process ends, or does not do it in 20 s."""
+    """Return when whoever connects to the port is greeted so; fail when the process ends, or does not do it in 20 s.
+
+    One that has failed is ended: who could not enter its block does not leave it either.
+    """
+    try:
+        _await(process, port, greeting, log)
+    except BaseException:
+        end(process)
+        raise
+
+
+def _await(process: subprocess.Popen[bytes], port: int, greeting: bytes, log: Callable[[], str]) -> None:
     deadline = time.monotonic() + 20.0
     while True:
         try:

@@ -18,6 +18,7 @@ import pymysql
 from pymysql.constants import CLIENT
 
 from . import need
+from .postfix import free_port
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -46,7 +47,7 @@ class MariaDb:
         self.folder = _folder()
         self.socket = self.folder / "s"
         self.log = self.folder / "log"
-        self.port = _free_port()
+        self.port = free_port()
         self._tls = tls or ()
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
@@ -220,10 +221,3 @@ def _folder() -> Path:
     if os.geteuid() == 0:
         shutil.chown(folder, "mysql")
     return folder
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

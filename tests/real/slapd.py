@@ -16,6 +16,7 @@ from typing import Self
 from urllib.parse import quote
 
 from . import need
+from .postfix import free_port
 
 START_SECONDS = 20.0
 STOP_SECONDS = 15.0
@@ -65,7 +66,7 @@ class Slapd:
         modules: tuple[str, ...] = (),
     ) -> None:
         self.folder = _folder()
-        self.port, self.tls_port = _free_port(), _free_port()
+        self.port, self.tls_port = free_port(), free_port()
         self.log = self.folder / "log"
         self._entries = entries
         self._tls = tls
@@ -236,10 +237,3 @@ def _folder() -> Path:
     """A new folder. Short: a unix socket's path has 107 bytes."""
     base = tempfile.gettempdir()
     return Path(tempfile.mkdtemp(prefix="saslpy-ldap-", dir=base if len(base) < 70 else "/tmp"))
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

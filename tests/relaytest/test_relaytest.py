@@ -18,6 +18,7 @@ from saslpy.relaytest.attack import NotReached, Tried, attack
 from saslpy.relaytest.tricks import OUTSIDE, TLS, tricks
 from saslpy.settings import load
 
+from ..real.postfix import free_port
 from .flawed import flawed
 
 
@@ -145,13 +146,6 @@ def test_which_socket(tmp_path: Path) -> None:
         with pytest.raises(NotReached, match=r"listen\[1\] is no submission socket"):
             attack(settings, 1)
         assert server.connections > 100
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def test_nobody_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ Real worker processes where that is the point; elsewhere a worker that the test 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -97,6 +98,15 @@ async def test_each_task_gets_its_own_result_from_real_processes() -> None:
                         nursery.start_soon(one, pool, stored, tried)
         assert len(started.processes) == 2
     assert wrong == []
+
+
+async def test_a_process_gives_way_to_the_auth_process() -> None:
+    with workers() as started:
+        async with HashPool.running(started.start, processes=1) as pool:
+            await pool.run(check("one", "one"))  # it is past its start
+            pid = started.processes[0].pid
+            assert os.sched_getscheduler(pid) == os.SCHED_BATCH
+            assert os.getpriority(os.PRIO_PROCESS, pid) > os.getpriority(os.PRIO_PROCESS, 0)
 
 
 async def test_a_new_secret_is_made() -> None:

@@ -77,7 +77,16 @@ class Site:
 
     def __exit__(self, *_: object) -> None:
         self.rollback()
+        self.stop_listening()
+
+    def stop_listening(self) -> None:
+        """Close all sockets; those that systemd has opened stay open with systemd.
+
+        They are kept as closed ones: a worker that is started meanwhile serves none of them.
+        """
         _close(self._open)
+        if self._next is not None:
+            _close(self._next.opened)
 
     @property
     def drain_seconds(self) -> float:

@@ -34,6 +34,9 @@ class _Command:
     def close(self, role: Role) -> None:
         return
 
+    def stop_listening(self) -> None:
+        return
+
     def reload(self) -> tuple[int, Sequence[int]]:
         raise ConfigError(["a command is not reloaded"])
 

@@ -34,6 +34,9 @@ class Plan(Protocol):
     def close(self, role: Role) -> None:
         """In a worker: close the listening sockets that are not its own, and forget the stores' secrets."""
 
+    def stop_listening(self) -> None:
+        """At the end: close all listening sockets, so that who comes now is refused, and not left waiting."""
+
     @property
     def watched(self) -> Sequence[Path]:
         """Files whose change is a reason for a reload."""

@@ -146,6 +146,7 @@ class Supervisor:
         self._log.info("stopping", signal=number.name)
         notify("STOPPING=1")
         self._stop_at = monotonic() + self._plan.drain_seconds + GRACE
+        self._plan.stop_listening()  # the kernel refuses who comes as soon as the others have closed theirs, too
         if self._auth is None:
             self._status = 0
         else:

@@ -107,8 +107,8 @@ class SubmissionLimits:
 
     ``messages_per_hour`` and ``recipients_per_day`` are a login's, ``recipients_per_message``, ``message_size``,
     ``header_size`` and ``line_length`` (octets, without the line's end) a message's. ``messages_per_connection``,
-    ``errors`` and ``idle_commands`` (NOOP and the like, MAIL), both since the last message that was taken, and
-    ``auth_failures`` end a connection.
+    ``errors``, ``idle_commands`` (NOOP and the like, MAIL) and ``refused_recipients``, all since the last message that was
+    taken, and ``auth_failures`` end a connection; a message that has recipients may still come.
     """
 
     messages_per_hour: int = 500
@@ -120,6 +120,7 @@ class SubmissionLimits:
     messages_per_connection: int = 0
     errors: int = 20
     idle_commands: int = 100
+    refused_recipients: int = 100
     auth_failures: int = 3
 
     def __post_init__(self) -> None:
@@ -130,7 +131,7 @@ class SubmissionLimits:
         check_number("line_length", self.line_length, 0, 1 << 40)
         if 0 < self.line_length < 998:
             raise ValueError("line_length: a line may have 998 octets (RFC 5322, 2.1.1)")
-        for key in ("errors", "idle_commands", "auth_failures"):
+        for key in ("errors", "idle_commands", "refused_recipients", "auth_failures"):
             check_number(key, getattr(self, key), 1, 1_000_000)
 
     @property
@@ -144,6 +145,7 @@ class SubmissionLimits:
             messages=self.messages_per_connection,
             errors=self.errors,
             idle_commands=self.idle_commands,
+            refused=self.refused_recipients,
             auth_failures=self.auth_failures,
         )
 

@@ -148,6 +148,9 @@ class Plan:
     def rollback(self) -> None:
         return
 
+    def stop_listening(self) -> None:
+        return
+
 
 def test_each_generation_has_its_own_places_and_together_they_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     pids = itertools.count(1)

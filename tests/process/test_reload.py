@@ -291,6 +291,9 @@ class Fake:
     def rollback(self) -> None:
         self.done.append("rollback")
 
+    def stop_listening(self) -> None:
+        return
+
 
 def test_a_configuration_that_does_not_arrive_is_forgotten() -> None:
     plan = Fake()

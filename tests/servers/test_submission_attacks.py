@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from .submission import AUTH, BODY, DATA, EHLO, END, HEADER, LETTER, MAIL, QUIT, RCPT, desk, plain
+from saslpy.protocols.smtp import replies
+from saslpy.protocols.smtp.replies import Reply
+from saslpy.protocols.smtp.transaction import Recipient
+
+from .submission import AUTH, BODY, DATA, EHLO, END, HEADER, LETTER, MAIL, QUIT, RCPT, Taking, desk, plain
 
 SMUGGLED = (
     b"MAIL FROM:<joe@example.org>\r\nRCPT TO:<victim@example.net>\r\nDATA\r\nFrom: joe@example.org\r\n\r\nfake\r\n.\r\n"
@@ -430,3 +434,68 @@ async def test_nothing_of_a_client_makes_a_line_or_a_field(name: str) -> None:
         assert await client.code(LETTER + END) == 250
         assert b"Evil" not in here.messages[0].content
         assert all("\n" not in line for line in here.lines)
+
+
+# --- recipients that are refused
+
+NOBODY = b"RCPT TO:<nobody@example.net>\r\n"
+SENDER_OK = b"250 2.1.0 Sender ok\r\n"
+UNKNOWN = Reply(550, "5.1.1", ("No such user",))
+UNKNOWN_SAID = b"550 5.1.1 No such user\r\n"
+CLOSING = b"421 4.7.0 Too many refused recipients, closing\r\n"
+
+
+class Asked:
+    """A next hop's policy: it knows nobody but ann, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, recipient: Recipient) -> Reply:
+        self.count += 1
+        return replies.RECIPIENT_OK if recipient.mailbox.local == "ann" else UNKNOWN
+
+
+@pytest.mark.parametrize("refused", [NOBODY, b"RCPT TO:<a@b@example.net>\r\n"])
+async def test_refused_recipients_alone_end_the_connection(refused: bytes) -> None:
+    asked = Asked()
+    async with desk(relay=Taking(rcpt=asked), refused=5) as here, here.connected() as client:
+        await client.ready()
+        await client.say(MAIL + refused * 1000)
+        answer = UNKNOWN_SAID if refused is NOBODY else b"501 5.1.3 Bad recipient address\r\n"
+        assert await client.rest() == SENDER_OK + answer * 5 + CLOSING
+        assert asked.count == (5 if refused is NOBODY else 0)
+
+
+async def test_a_new_transaction_is_no_new_beginning_for_them() -> None:
+    asked = Asked()
+    async with desk(relay=Taking(rcpt=asked), refused=5) as here, here.connected() as client:
+        await client.ready()
+        await client.say((MAIL + NOBODY + b"RSET\r\n") * 100)
+        one = SENDER_OK + UNKNOWN_SAID + b"250 2.0.0 Ok\r\n"
+        assert await client.rest() == one * 5 + SENDER_OK + CLOSING
+        assert asked.count == 5
+
+
+async def test_a_message_with_other_recipients_is_taken_and_then_all_is_well() -> None:
+    asked = Asked()
+    async with desk(relay=Taking(rcpt=asked), refused=3) as here, here.connected() as client:
+        await client.ready()
+        for _ in range(2):
+            await client.say(MAIL + RCPT + NOBODY * 4 + RCPT)
+            said = [await client.hear() for _ in range(7)]
+            assert said[2:5] == [UNKNOWN_SAID] * 3
+            assert said[5:] == [b"452 4.5.3 Too many recipients were refused, send the others separately\r\n"] * 2
+            assert await client.code(DATA) == 354
+            assert await client.code(LETTER + END) == 250
+        assert [taken.recipients for taken in here.messages] == [["ann@example.net"]] * 2
+        assert asked.count == 8
+
+
+async def test_those_that_are_to_come_separately_have_an_end() -> None:
+    async with desk(recipients=1, put_off=5) as here, here.connected() as client:
+        await client.ready()
+        await client.say(MAIL + RCPT * 1000)
+        put_off = b"452 4.5.3 Too many recipients\r\n"
+        assert await client.rest() == SENDER_OK + b"250 2.1.5 Recipient ok\r\n" + put_off * 5 + CLOSING
+        assert not here.messages

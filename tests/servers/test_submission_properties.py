@@ -61,7 +61,15 @@ TURN = st.builds(
     lambda group, last: b"".join(group) + last, st.lists(st.sampled_from(GROUPED), max_size=4), st.sampled_from(LAST)
 )
 DIALOGUE = st.lists(TURN | st.just(MAIL + RCPT + DATA) | st.sampled_from(LAST), max_size=8)
-SMALL: dict[str, Any] = {"size": 250, "swallow": 500, "recipients": 3, "errors": 5, "idle_commands": 9, "messages": 3}
+SMALL: dict[str, Any] = {
+    "size": 250,
+    "swallow": 500,
+    "recipients": 3,
+    "errors": 5,
+    "idle_commands": 9,
+    "messages": 3,
+    "refused": 4,
+}
 
 
 @dataclass
@@ -205,7 +213,7 @@ class Conversations(RuleBasedStateMachine):
 
     async def run_all(self) -> None:
         async with (
-            desk(errors=10_000, idle_commands=10_000, auth_failures=10_000, size=2000) as here,
+            desk(errors=10_000, idle_commands=10_000, auth_failures=10_000, refused=10_000, size=2000) as here,
             here.connected() as client,
         ):
             here.hop.rcpt, here.hop.end = judged, ended

@@ -75,6 +75,8 @@ def refuse(session: Session, question: Question, reply: Reply) -> None:
         case ContentEnd():
             session.end_transaction()
             session.say(reply)
+        case RcptTo():
+            session.say_no_recipient(reply)
         case _:
             session.say(reply)
 
@@ -96,8 +98,9 @@ def _greet(session: Session, hello: Hello, reply: Reply | None) -> None:
 
 def _take_message(session: Session, reply: Reply) -> None:
     session.end_transaction()
-    session.counts.errors = session.counts.idle = 0
-    session.counts.messages += 1
+    counts = session.counts
+    counts.errors = counts.idle = counts.refused = counts.put_off = 0
+    counts.messages += 1
     session.say(reply)
 
 

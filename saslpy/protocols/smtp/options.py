@@ -30,7 +30,8 @@ class Limits:
 
     ``size``, ``header`` and ``line`` (without its CRLF) are octets of a message, ``swallow`` those that are read behind
     ``size`` to find its end. ``recipients`` are those of a message, ``messages`` those of the connection. ``errors`` and
-    ``idle_commands`` (NOOP and the like, and MAIL) are counted since the last message that was taken.
+    ``idle_commands`` (NOOP and the like, and MAIL) are counted since the last message that was taken, as are ``refused``
+    recipients and those beyond it that are ``put_off`` with 452, as Postfix bounds its smtpd_recipient_overshoot_limit.
     """
 
     size: int = 50 * 1024 * 1024
@@ -41,6 +42,8 @@ class Limits:
     messages: int = 0
     errors: int = 20
     idle_commands: int = 100
+    refused: int = 100
+    put_off: int = 1000
     auth_failures: int = 3
 
 

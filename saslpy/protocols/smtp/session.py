@@ -14,18 +14,23 @@ from .replies import Reply
 from .states import NEXT, State
 from .transaction import Transaction
 
-_UNCOUNTED = frozenset((replies.BAD_ADDRESS, replies.NON_ASCII, replies.TOO_MANY_RECIPIENTS, replies.TOO_LARGE))
-"""Refusals that are no misbehaviour: a long list of addresses has its faults."""
+SEPARATELY = "4.5.3"
+"""The enhanced code of "send it in a transaction of its own" (RFC 5321, 4.5.3.1.10): nothing is wrong with it."""
 
 _WITHOUT_TRANSACTION = frozenset((State.CONNECTED, State.GREETED, State.READY))
 
 
 @dataclass(slots=True)
 class Counts:
-    """``errors`` and ``idle`` since the last message that was taken, ``failures`` of AUTH and ``messages`` since ever."""
+    """``failures`` of AUTH and ``messages`` since ever; all others since the last message that was taken.
+
+    ``refused`` are recipients, ``put_off`` those that were to come in a transaction of their own.
+    """
 
     errors: int = 0
     idle: int = 0
+    refused: int = 0
+    put_off: int = 0
     failures: int = 0
     messages: int = 0
 
@@ -91,11 +96,28 @@ class Session:
 
     def say_error(self, reply: Reply) -> None:
         """A refusal of ours; one too many is the last one."""
-        self.counts.errors += reply not in _UNCOUNTED
+        self.counts.errors += (
+            reply is not replies.TOO_LARGE
+        )  # which is no misbehaviour, and MAIL has a bound of its own
         if self.counts.errors >= self.options.limits.errors:
             self.close(replies.TOO_MANY_ERRORS)
         else:
             self.say(reply)
+
+    def say_no_recipient(self, reply: Reply) -> None:
+        """A refusal of a recipient. A long list has its faults, so these are no errors, and have a bound of their own."""
+        if reply.enhanced == SEPARATELY:
+            self.counts.put_off += 1
+        else:
+            self.counts.refused += 1
+        if self.counts.put_off > self.options.limits.put_off:
+            self.close(replies.TOO_MANY_REFUSED)
+        else:
+            self.say(reply)
+
+    def refused_enough(self) -> bool:
+        """Whether no more recipients are to be asked for: so many were refused."""
+        return self.counts.refused >= self.options.limits.refused
 
     def idled(self) -> bool:
         """A command that brings no message forward. Whether it was one too many, and the end."""

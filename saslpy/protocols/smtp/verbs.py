@@ -13,6 +13,9 @@ from .replies import Reply
 from .session import Session
 from .states import ALLOWED, IDLE, IN_STEP, NEEDS_AUTH, NEEDS_TLS, NEXT, OUT_OF_SEQUENCE, State
 
+_OF_RECIPIENTS = (replies.BAD_ADDRESS, replies.NON_ASCII, replies.TOO_MANY_RECIPIENTS, replies.REFUSED_ENOUGH)
+"""Refusals that are no misbehaviour: a long list of addresses has its faults."""
+
 
 def run(session: Session, line: bytes) -> None:
     """A line that is a command."""
@@ -56,7 +59,10 @@ def _run(session: Session, verb: str, argument: bytes) -> None:
     except Refused as refusal:
         if refusal.reply is replies.NO_RECIPIENTS:
             session.drop(refusal.reply.text)
-        session.say_error(refusal.reply)
+        if refusal.reply in _OF_RECIPIENTS and verb == "RCPT":
+            session.say_no_recipient(refusal.reply)
+        else:
+            session.say_error(refusal.reply)
         if verb == "DATA":
             data_refused(session)
 
@@ -164,10 +170,15 @@ def _check_release(session: Session, given: MailParameters) -> None:
 def _rcpt(session: Session, argument: bytes) -> None:
     transaction = session.transaction
     assert transaction is not None
+    if session.refused_enough():
+        # a message that has recipients can still be sent, and then all is well; else there is nothing to wait for
+        if not transaction.recipients:
+            return session.close(replies.TOO_MANY_REFUSED)
+        raise Refused(replies.REFUSED_ENOUGH)
     rcpt = commands.rcpt(argument, session.offered, transaction.parameters.smtputf8)
     if 0 < session.options.limits.recipients <= len(transaction.recipients):
         raise Refused(replies.TOO_MANY_RECIPIENTS)
-    session.ask(RcptTo(rcpt.mailbox, rcpt.parameters))
+    return session.ask(RcptTo(rcpt.mailbox, rcpt.parameters))
 
 
 def _data(session: Session, argument: bytes) -> None:

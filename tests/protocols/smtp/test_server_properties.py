@@ -71,7 +71,17 @@ MESSAGE = st.sampled_from([MAIL + RCPT + DATA, MAIL + RCPT + BAD_RCPT + DATA, MA
 DIALOGUE = st.lists(TURN | MESSAGE | st.sampled_from(LAST), max_size=10)
 
 SMALL = options(
-    size=30, header=25, swallow=40, line=20, recipients=3, errors=5, idle_commands=9, messages=3, xclient=True
+    size=30,
+    header=25,
+    swallow=40,
+    line=20,
+    recipients=3,
+    errors=5,
+    idle_commands=9,
+    messages=3,
+    refused=4,
+    put_off=3,
+    xclient=True,
 )
 
 
@@ -175,7 +185,7 @@ class Dialogue(RuleBasedStateMachine):
 
     def anew(self, secure: bool) -> None:
         self.host: Host = greeted(
-            options(size=60, errors=10_000, idle_commands=10_000, auth_failures=10_000), secure, POLICY
+            options(size=60, errors=10_000, idle_commands=10_000, auth_failures=10_000, refused=10_000), secure, POLICY
         )
         self.authenticated = False
         self.sender = False

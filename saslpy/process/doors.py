@@ -16,6 +16,7 @@ import trio
 from ..exchange import Bind, Challenge, Done, Step
 from ..model import Account, Defer, Reason
 from ..observe.log import Log
+from ..submission.crowd import Crowd
 from ..submission.door import Door, Exchange
 from . import doorwire, wire
 from .link import Link, OddAnswer, WorkerEnded
@@ -23,6 +24,9 @@ from .outbox import Outbox
 
 MAX_EXCHANGES = 4096
 """Of a worker. For one more, the one goes whose client has been silent for longest."""
+
+MAX_ENTERED = 100_000
+"""Connections of a worker. One more is refused."""
 
 MAX_ASKED = 512
 """Questions of a worker that are answered at a time; the next ones are read later."""
@@ -43,16 +47,18 @@ class _Open:
 
 
 class Doors:
-    """One worker. ``serve`` runs until it ends."""
+    """One worker. ``serve`` runs until it ends. ``crowd`` is that of all workers together."""
 
-    def __init__(self, link: Link, door: Door, log: Log) -> None:
+    def __init__(self, link: Link, door: Door, crowd: Crowd, log: Log) -> None:
         self.link = link
         self.counts = doorwire.Pong(0, ())
         self.began = trio.current_time()
         self.leaving = False
         self._door = door
+        self._crowd = crowd
         self._log = log
         self._open: OrderedDict[int, _Open] = OrderedDict()
+        self._entered: dict[int, str] = {}
         self._outbox = Outbox(link.socket)
         self._room = trio.Semaphore(MAX_ASKED)
         self._unanswered = 0
@@ -118,6 +124,8 @@ class Doors:
             for opened in self._open.values():
                 opened.exchange.cancel()
             self._open.clear()
+            for entry in list(self._entered):
+                self._leave(entry)
         raise OddAnswer(self._odd) if self._odd else ended
 
     def _end(self, why: str) -> None:
@@ -145,6 +153,10 @@ class Doors:
                     self._tell(doorwire.taken(number, await self._door.take(login, messages, recipients)))
                 case doorwire.GiveBack(login, messages, recipients, at):
                     await self._door.give_back(login, messages, recipients, at)
+                case doorwire.Enter():
+                    self._enter(said)
+                case doorwire.Leave(entry):
+                    self._leave(entry)
                 case doorwire.Cancel(exchange):
                     self._cancel(exchange)
                 case doorwire.Pong():
@@ -159,6 +171,20 @@ class Doors:
         self.counts = pong
         self._pong.set()
         self._pong = trio.Event()
+
+    def _enter(self, said: doorwire.Enter) -> None:
+        if said.entry in self._entered:
+            raise OddAnswer("it counts a connection twice")
+        may = len(self._entered) < MAX_ENTERED and self._crowd.enter(said.client, said.most)
+        if may:
+            self._entered[said.entry] = said.client
+        self._tell(wire.encode(doorwire.Entered(said.number, may)))
+
+    def _leave(self, entry: int) -> None:
+        """One that had to be refused is not known."""
+        client = self._entered.pop(entry, None)
+        if client is not None:
+            self._crowd.leave(client)
 
     def _begun(self, said: _Asked) -> Awaitable[bytes]:
         """What will answer a question. That it came in its turn is looked at now, in the order in which they come."""

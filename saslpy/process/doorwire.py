@@ -8,6 +8,8 @@
     auth    Stepped                           its next step
     worker  MaySend, Take, GiveBack           the rest of ``submission.door.Door``
     auth    Ruled, Taken
+    worker  Enter, Leave                      a client's connection, which the worker has numbered
+    auth    Entered
     auth    Offers                            other mechanisms can be served from now on
     auth    Ping                              answered by Pong
     auth    Retire, Drain                     accept no more; also end within some seconds
@@ -36,6 +38,8 @@ Number: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 53)]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 Name: TypeAlias = Annotated[str, Meta(max_length=1100)]
 """A login ("legacy:" before an address included), or an address."""
+Site: TypeAlias = Annotated[str, Meta(max_length=400)]
+"""A listener and a client's address."""
 Word: TypeAlias = Annotated[str, Meta(max_length=64)]
 Response: TypeAlias = Annotated[bytes, Meta(max_length=MAX_RESPONSE + 1)]
 """One byte more than a response may have, so that it is refused where all others are."""
@@ -141,6 +145,21 @@ class GiveBack(Packet):
     at: Annotated[float, Meta(ge=0, le=1e12)]
 
 
+class Enter(Packet):
+    """``Door.present``, its beginning. ``entry`` is a number that no other open one has."""
+
+    number: Number
+    entry: Number
+    client: Site
+    most: Count
+
+
+class Leave(Packet):
+    """Its end, whatever the answer was, or will be."""
+
+    entry: Number
+
+
 class Open(msgspec.Struct, array_like=True):
     """A listener of a worker: connections that are open, and that were refused since it was started."""
 
@@ -156,7 +175,7 @@ class Pong(Packet):
     listeners: Annotated[tuple[Open, ...], Meta(max_length=250)]
 
 
-Said: TypeAlias = Hello | Cannot | Start | Respond | Bound | Cancel | MaySend | Take | GiveBack | Pong
+Said: TypeAlias = Hello | Cannot | Start | Respond | Bound | Cancel | MaySend | Take | GiveBack | Enter | Leave | Pong
 
 
 # --- the auth process's
@@ -254,6 +273,13 @@ class Taken(Packet):
         return None if self.at is None else Allowed(self.at)
 
 
+class Entered(Packet):
+    """Whether a client may have one more connection."""
+
+    number: int
+    may: bool
+
+
 class Ping(Packet):
     """Are you there?"""
 
@@ -268,7 +294,7 @@ class Drain(Packet):
     seconds: float
 
 
-Told: TypeAlias = Go | Offers | Stepped | Ruled | Taken | Ping | Retire | Drain
+Told: TypeAlias = Go | Offers | Stepped | Ruled | Taken | Entered | Ping | Retire | Drain
 
 read_said: Callable[[bytes], Said] = wire.typed(Said)
 """What a worker says. Raises ``wire.Malformed`` for anything else."""

@@ -51,6 +51,7 @@ class RemoteDoor:
         self._offers: tuple[str, ...] = ()
         self._asked = 0
         self._exchanges = 0
+        self._entries = 0
         self._askers: dict[int, trio.lowlevel.Task] = {}
 
     @classmethod
@@ -98,6 +99,17 @@ class RemoteDoor:
     async def give_back(self, login: str, messages: int, recipients: int, at: float) -> None:
         """See ``Door``. It does not wait, so that it is told of a message whose client has gone, too."""
         self._tell(doorwire.GiveBack(login, messages, recipients, at))
+
+    @asynccontextmanager
+    async def present(self, client: str, most: int) -> AsyncIterator[bool | None]:
+        """See ``Door``."""
+        self._entries += 1
+        entry = self._entries
+        try:
+            told = await self.ask(lambda number: doorwire.Enter(number, entry, client, most))
+            yield told.may if isinstance(told, doorwire.Entered) else None
+        finally:
+            self._tell(doorwire.Leave(entry))  # an answer that nobody has waited for may have been yes
 
     # --- asking
 
@@ -147,7 +159,7 @@ class RemoteDoor:
 
     def _heard(self, told: doorwire.Told) -> None:
         match told:
-            case doorwire.Stepped() | doorwire.Ruled() | doorwire.Taken():
+            case doorwire.Stepped() | doorwire.Ruled() | doorwire.Taken() | doorwire.Entered():
                 self._wake(told.number, told)
             case doorwire.Ping():
                 self._tell(self._counts())

@@ -119,6 +119,7 @@ class Worker:
         context = tls.contexts(self._submission.tls, listen.implicit) if self._submission.tls else None
         options = SubmissionOptions.of(
             self._submission,
+            listen=listen.name,
             mechanisms=listen.offers(self._settings.auth.mechanisms),
             context=context,
             implicit=listen.implicit,

@@ -17,6 +17,7 @@ from ..mechanism_names import MECHANISMS
 from ..observe.log import Log
 from ..plugins import PluginError
 from ..settings import Settings
+from ..submission.crowd import Crowd
 from ..submission.door import LocalDoor
 from ..submission.limits import Counters, Limits
 from .control import Control
@@ -87,6 +88,7 @@ class Submissions:
         self._nursery = nursery
         self._counters = Counters(Limits())
         self._door = LocalDoor(authenticator, self._counters)
+        self._crowd = Crowd()
         self._log = log
         self._crew: Crew | None = None
         self._retiring: list[Doors] = []
@@ -164,7 +166,7 @@ class Submissions:
             if link is None:
                 return
             with link:
-                if await self._live(crew, Doors(link, self._door, self._log)):
+                if await self._live(crew, Doors(link, self._door, self._crowd, self._log)):
                     with crew.unless_over():
                         await trio.sleep(REST)
 

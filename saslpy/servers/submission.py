@@ -21,6 +21,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import lru_cache
 
 import trio
@@ -31,10 +32,10 @@ from ..protocols.smtp import replies
 from ..protocols.smtp.options import EXTENSIONS, Options
 from ..protocols.smtp.server import Connection
 from ..relay.proxy import Relaying
+from ..submission.crowd import site
 from ..submission.door import Door
 from ..submission.message import Judge
 from .submission_client import peer_of
-from .submission_crowd import Crowd
 from .submission_options import SubmissionOptions
 from .submission_session import Session
 from .submission_wire import Wire
@@ -65,7 +66,6 @@ class SubmissionServer:
         self._count = 0
         self.draining = False
         self.sessions: set[Session] = set()
-        self._crowd = Crowd(options.per_client)
         self._machine_options = lru_cache(maxsize=64)(self._options_of)
 
     @property
@@ -75,19 +75,12 @@ class SubmissionServer:
 
     # --- connections
 
-    def begin(self, connection: socket.socket) -> Session | None:
-        """Greet, without having heard a word; None where he has too many connections."""
+    def begin(self, connection: socket.socket) -> Session:
+        """All that can be done without waiting."""
         if connection.family != socket.AF_UNIX:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._count += 1
-        session = Session(self, Wire(connection), peer_of(connection), str(self._count))
-        if _among(session.client, self.options.proxy_protocol):
-            return session  # who he is comes first
-        if not self.enter(session):
-            return None
-        if not self.options.implicit:
-            session.greet()
-        return session
+        return Session(self, Wire(connection), peer_of(connection), str(self._count))
 
     async def serve(self, session: Session) -> None:
         """One connection, to its end."""
@@ -96,8 +89,6 @@ class SubmissionServer:
             await session.serve()
         finally:
             self.sessions.discard(session)
-            if session.entered:
-                self._crowd.leave(session.entered)
 
     async def watch(self, tick: float = TICK) -> None:
         """End those connections whose clients have had their time, for ever."""
@@ -120,14 +111,22 @@ class SubmissionServer:
 
     # --- for sessions
 
-    def enter(self, session: Session) -> bool:
-        """Whether a client may have one more connection. Those who speak for others are not counted."""
-        many = _among(session.client, self.options.xclient)
-        session.entered = "" if many else self._crowd.enter(session.client)
-        if session.entered is None:
-            self.log.info("too-many-connections", client=session.client, limit=self.options.per_client)
-            self.refuse(session.wire.socket)
-        return session.entered is not None
+    def proxied(self, client: str) -> bool:
+        """Whether who has connected must say first for whom."""
+        return _among(client, self.options.proxy_protocol)
+
+    def present(self, client: str) -> AbstractAsyncContextManager[bool | None]:
+        """Whether a client may have one more, as long as the block runs. Who speaks for others is not counted."""
+        if _among(client, self.options.xclient):
+            return nullcontext(True)
+        return self.door.present(f"{self.options.listen} {site(client)}", self.options.per_client)
+
+    def turn_away(self, session: Session, known: bool) -> None:
+        """A client has too many connections; or, where that is not ``known``, nobody could find out."""
+        event = "too-many-connections" if known else "connections-not-counted"
+        self.log.info(event, client=session.client, limit=self.options.per_client)
+        if not self.options.implicit:
+            session.wire.say((replies.BUSY if known else replies.NOT_COUNTED).encode())
 
     def machine(self, session: Session) -> Connection:
         """The protocol's machine for a connection."""

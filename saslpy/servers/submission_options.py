@@ -15,14 +15,16 @@ from ..submission.options import Legacy, Submission
 
 @dataclass(frozen=True, kw_only=True)
 class SubmissionOptions:
-    """One listener's. Times in seconds.
+    """One listener's, which is called ``listen``. Times in seconds.
 
     ``mechanisms`` are those that the listener lists. ``context`` is None where there is no TLS; ``implicit``: TLS from the
     first byte. ``proxy_protocol``: connections from there must begin with a PROXY header. ``xclient``: clients there may
-    say XCLIENT. ``per_client``: connections of one client at a time. ``legacy``: what an address may without a login.
+    say XCLIENT. ``per_client``: connections of one client at a time, over all workers. ``legacy``: what an address may
+    without a login.
     """
 
     hostname: str
+    listen: str = ""
     mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN")
     context: ssl.SSLContext | None = None
     implicit: bool = False

@@ -33,7 +33,7 @@ _RESTING = frozenset((State.GREETED, State.READY))
 
 
 class Session:
-    """``who`` is its client, ``entered`` what the crowd knows him by.
+    """``who`` is its client.
 
     While it waits for its client, and for nobody else, ``overdue`` ends it at a time that is known then.
     """
@@ -46,7 +46,6 @@ class Session:
         "_pace",
         "_scope",
         "_until",
-        "entered",
         "machine",
         "mechanisms",
         "server",
@@ -57,7 +56,6 @@ class Session:
     def __init__(self, server: SubmissionServer, wire: Wire, client: str, name: str) -> None:
         self.server = server
         self.wire = wire
-        self.entered: str | None = None
         self._name = name
         self._ended: Ended | None = None
         self._messages = 0
@@ -80,12 +78,6 @@ class Session:
 
     # --- the first word and the last one
 
-    def greet(self) -> None:
-        """The first word; he who has spoken before is not talked to."""
-        self.machine.receive(self.wire.there())
-        self.machine.greet()
-        self.wire.say(self.machine.data_to_send())
-
     async def serve(self) -> None:
         """To its end, and its line in the log where that is an odd one."""
         why = ""
@@ -107,19 +99,27 @@ class Session:
 
     async def _served(self) -> str:
         """Why it has ended; nothing for QUIT. Raises ``Gone``, ``NoTls``, ``ProtocolError``."""
+        server = self.server
+        self._until = trio.current_time() + server.options.handshake_timeout
+        if server.proxied(self.client):
+            self._begin(await proxied(self.wire) or self.client)
+        async with server.present(self.client) as present:
+            if not present:
+                server.turn_away(self, known=present is not None)
+                return ""
+            await self._greeted()
+            return (await self._converse()).why
+
+    async def _greeted(self) -> None:
+        """The first word, in TLS where it begins with that. Raises ``NoTls``, ``Gone``."""
         options = self.server.options
-        if self.machine.state is State.CONNECTED:
-            self._until = trio.current_time() + options.handshake_timeout
-            if self.entered is None:
-                self.who.client = await proxied(self.wire) or self.client
-                if not self.server.enter(self):
-                    return ""
-            if options.context is not None and options.implicit:
-                await self.wire.handshake(options.context)
-            self._until = math.inf
+        if options.context is not None and options.implicit:
+            await self.wire.handshake(options.context)
             self._begin(self.client)
-            self.greet()
-        return (await self._converse()).why
+        self._until = math.inf
+        self.machine.receive(self.wire.there())  # he who has spoken before is not talked to
+        self.machine.greet()
+        self.wire.say(self.machine.data_to_send())
 
     def _say_last(self, reply: Reply) -> str:
         """End it from our side, if its client can be told anything now; what was told."""

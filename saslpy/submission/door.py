@@ -6,7 +6,8 @@ may answer "could not find out": ``Done(Defer)``, ``Defer``, or None where it sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
 import trio
@@ -15,6 +16,7 @@ from ..authenticator import Authenticator
 from ..exchange import Step
 from ..mechanisms import named
 from ..model import Accept, Account, Defer, Origin, Reject
+from .crowd import Crowd
 from .limits import Allowed, Counters, Refused
 
 
@@ -56,6 +58,10 @@ class Door(Protocol):
     async def give_back(self, login: str, messages: int, recipients: int, at: float) -> None:
         """It was not sent after all. ``at`` is ``Allowed.at``."""
 
+    def present(self, client: str, most: int) -> AbstractAsyncContextManager[bool | None]:
+        """Count a client's connection as long as the block runs: whether he has no more than ``most`` with it, over all
+        workers. None: could not find out."""
+
 
 class LocalDoor:
     """The core in the same process."""
@@ -66,6 +72,7 @@ class LocalDoor:
         self._authenticator = authenticator
         self._counters = counters
         self._clock = clock
+        self._crowd = Crowd()
 
     def offered(self, listed: Sequence[str]) -> tuple[str, ...]:
         """See ``Door``."""
@@ -89,3 +96,13 @@ class LocalDoor:
     async def give_back(self, login: str, messages: int, recipients: int, at: float) -> None:
         """See ``Door``."""
         self._counters.give_back(login, messages, recipients, at)
+
+    @asynccontextmanager
+    async def present(self, client: str, most: int) -> AsyncIterator[bool | None]:
+        """See ``Door``."""
+        entered = self._crowd.enter(client, most)
+        try:
+            yield entered
+        finally:
+            if entered:
+                self._crowd.leave(client)

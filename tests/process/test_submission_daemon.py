@@ -233,6 +233,44 @@ for number in range(2):
 }
 
 
+def greeting(port: int, stack: ExitStack) -> bytes:
+    connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+    return connection.recv(100)[:9]
+
+
+def test_connections_of_a_client_are_counted_over_all_workers(place: Path) -> None:
+    site = Site(place, workers=4)
+    config = site.config.read_text()
+    site.config.write_text(config.replace("[submission]", "max_connections_per_client = 6\n[submission]"))
+    port = site.tls_port
+    site.config.write_text(site.config.read_text().replace('"submissions"', '"submission"'))
+    with serving(site.config) as daemon, ExitStack() as outer:
+        victim = site.settled(daemon)[0]
+        with ExitStack() as stack:
+            assert [greeting(port, stack) for _ in range(8)] == 6 * [b"220 mail."] + 2 * [b"421 4.3.2"]
+            assert greeting(site.port, stack) == b"220 mail."  # the other listener counts for itself
+        wait_free(port, outer)
+        outer.pop_all().close()
+        with ExitStack() as stack:
+            while greeting(port, stack) == b"220 mail.":
+                pass
+            before = sum(one["open"] for one in site.status()["submission"])
+            gone = next(one["open"] for one in site.status()["submission"] if one["pid"] == victim)
+            os.kill(victim, signal.SIGKILL)
+            site.settled(daemon)
+            got = []
+            while (said := greeting(port, stack)) == b"220 mail.":
+                got.append(said)
+            assert len(got) == gone, (gone, before)
+
+
+def wait_free(port: int, stack: ExitStack) -> None:
+    deadline = time.monotonic() + 5
+    while greeting(port, stack) != b"220 mail.":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_a_worker_that_was_taken_over_harms_nobody_else(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flag = place / "flag"
     changed(monkeypatch, HOSTILE.format(flag=str(flag)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from saslpy.process.doors import MAX_ASKED, MAX_EXCHANGES, Doors
 from saslpy.process.doorwire import Whence
 from saslpy.process.link import Link, OddAnswer, WorkerEnded
 from saslpy.process.remotedoor import RemoteDoor
+from saslpy.submission.crowd import Crowd
 from saslpy.submission.door import LocalDoor
 from saslpy.submission.limits import Allowed, Counters, Limits, Refused
 
@@ -61,7 +62,7 @@ async def both(limits: Limits = Limits(), patience: float = 5.0) -> AsyncIterato
         theirs.setblocking(False)
         async with door_before(Users({"joe": "{PLAIN}secret"})) as standing, trio.open_nursery() as nursery:
             local = LocalDoor(standing.door, Counters(limits))
-            doors = Doors(Link(ours), local, standing.log)
+            doors = Doors(Link(ours), local, Crowd(), standing.log)
             async with RemoteDoor.over(theirs, patience, lambda: doorwire.Pong(7, ())) as remote:
                 made = Both(remote, doors, standing.lines)
                 nursery.start_soon(made.serve)
@@ -141,6 +142,61 @@ async def test_the_rest_of_a_door() -> None:
         with trio.fail_after(1):
             await pair.doors.asked()
         assert pair.doors.counts.messages == 7
+
+
+async def test_connections_of_a_client_are_counted_across_the_channel() -> None:
+    async with both() as pair, AsyncExitStack() as stack:
+        for _ in range(2):
+            assert await stack.enter_async_context(pair.remote.present("mail 192.0.2.7", 2)) is True
+        async with pair.remote.present("mail 192.0.2.7", 2) as third, pair.remote.present("mail 192.0.2.8", 2) as other:
+            assert (third, other) == (False, True)
+        async with pair.remote.present("mail 192.0.2.7", 2) as again:
+            assert again is False
+        await stack.aclose()
+        async with pair.remote.present("mail 192.0.2.7", 1) as first:
+            assert first is True
+
+
+async def test_a_connection_whose_answer_nobody_waited_for_is_not_counted_for_ever() -> None:
+    async with both() as pair:
+        for _ in range(3):
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                async with pair.remote.present("mail 192.0.2.7", 1):
+                    pytest.fail("it was not to wait")
+        async with pair.remote.present("mail 192.0.2.7", 1) as present:
+            assert present is True
+
+
+async def test_whether_there_are_too_many_could_not_be_found_out() -> None:
+    async with both() as pair:
+        pair.doors.link.close()
+        await pair.remote.orders.lost.wait()
+        async with pair.remote.present("mail 192.0.2.7", 2) as present:
+            assert present is None
+
+
+async def test_a_worker_that_ends_gives_its_connections_back() -> None:
+    async with worker() as client:
+        crowd = client.doors._crowd
+        client.say(*(doorwire.Enter(number, number, f"mail {number}", 9) for number in range(3)), doorwire.Leave(77))
+        assert [one.may for one in await client.heard(3)] == 3 * [True]
+        assert len(crowd) == 3
+        client.say(doorwire.Leave(1))
+        await wait_all_tasks_blocked()
+        assert len(crowd) == 2
+        client.channel.close()
+        with trio.fail_after(2):
+            while not client.ended:
+                await trio.sleep(0.01)
+        assert len(crowd) == 0
+
+
+async def test_more_connections_than_are_kept_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doors_module, "MAX_ENTERED", 2)
+    async with worker(Waits()) as hostile:
+        hostile.say(*(doorwire.Enter(number, number, f"mail {number}", 9) for number in range(3)))
+        assert [one.may for one in await hostile.heard(3)] == [True, True, False]
 
 
 async def test_a_response_that_is_too_long_is_refused_where_all_are() -> None:
@@ -267,6 +323,10 @@ class Waits:
     async def give_back(self, login: str, messages: int, recipients: int, at: float) -> None:
         return
 
+    @asynccontextmanager
+    async def present(self, client: str, most: int) -> AsyncIterator[bool | None]:
+        yield True
+
 
 class Waiting:
     def __init__(self, door: Waits) -> None:
@@ -295,7 +355,7 @@ async def worker(door: Any = None) -> AsyncIterator[Worker]:
         log, _ = list_log()
         async with door_before(Users({"joe": "{PLAIN}secret"})) as standing, trio.open_nursery() as nursery:
             local = door or LocalDoor(standing.door, Counters(Limits()))
-            made = Worker(theirs, Doors(Link(ours), local, log), local)
+            made = Worker(theirs, Doors(Link(ours), local, Crowd(), log), local)
             nursery.start_soon(made.serve)
             yield made
             nursery.cancel_scope.cancel()
@@ -325,6 +385,8 @@ ODD: dict[str, list[Any]] = {
     "an exchange begun twice": [start(1, 1), start(2, 1)],
     "a binding that nobody wants": [start(1, 1), doorwire.Bound(2, 1, b"x")],
     "a pong without a ping": [doorwire.Pong(0, ())],
+    "a connection counted twice": [doorwire.Enter(1, 1, "x", 5), doorwire.Enter(2, 1, "x", 5)],
+    "a client that is none": [doorwire.Enter(1, 1, "x" * 401, 5)],
     "more listeners than there can be": [doorwire.Pong(0, tuple(doorwire.Open("x", 1, 1) for _ in range(251)))],
 }
 

@@ -8,7 +8,9 @@ import hmac
 import ipaddress
 import ssl
 import struct
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 import trio
@@ -456,6 +458,27 @@ async def test_so_many_connections_of_one_client() -> None:
         async with here.dialled(port) as four:
             assert (await four.hear())[:3] == b"220"
         assert "client=127.0.0.1 limit=2" in here.log("too-many-connections")[0]
+
+
+@pytest.mark.parametrize(("said", "log"), [(None, "connections-not-counted"), (False, "too-many-connections")])
+async def test_who_could_not_be_counted_is_told_so(said: bool | None, log: str) -> None:
+    async with desk(per_client=2) as here:
+
+        @asynccontextmanager
+        async def present(client: str, most: int) -> AsyncIterator[bool | None]:
+            assert (client, most) == (" 2001:db8::/64", 2)
+            yield said
+
+        here.server.door.present = present  # type: ignore[method-assign]
+        here.server.options = replace(here.server.options, proxy_protocol=HERE)
+        port = await here.listen()
+        async with here.dialled(port) as one:
+            await one.say(b"PROXY TCP6 2001:db8::1:2:3:4 ::1 1 2\r\n")
+            cannot = b"421 4.3.0 Cannot tell how many connections you have, try again later\r\n"
+            assert await one.rest() == (
+                cannot if said is None else b"421 4.3.2 Too many connections, try again later\r\n"
+            )
+        assert "client=2001:db8::1:2:3:4 limit=2" in here.log(log)[0]
 
 
 async def test_a_full_server_says_so() -> None:

@@ -139,6 +139,7 @@ def chunk_taken(octets: int) -> Reply:
 
 CLOSING = reply(421, "4.3.2", "Service is shutting down, try again later")
 BUSY = reply(421, "4.3.2", "Too many connections, try again later")
+NOT_COUNTED = reply(421, "4.3.0", "Cannot tell how many connections you have, try again later")
 TIMED_OUT = reply(421, "4.4.2", "Timed out, closing")
 TOO_MANY_ERRORS = reply(421, "4.7.0", "Too many errors, closing")
 TOO_MANY_COMMANDS = reply(421, "4.7.0", "Too many commands without a message, closing")

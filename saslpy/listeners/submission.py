@@ -27,8 +27,8 @@ class SubmissionListen(Listen):
     ``mechanisms``: those that are offered; empty for those of ``[auth]``, without EXTERNAL and -PLUS, which must be listed
     here. Connections from networks of ``proxy_protocol`` must begin with a header of the PROXY protocol, version 1 or 2;
     clients in those of ``xclient`` may say XCLIENT. ``max_connections_per_client`` are those of one address, an IPv6 one
-    with all of its /64, over all workers. An address that others can reach needs no ``allow_remote``, but without ``[submission]
-    require_tls``.
+    with all of its /64, over all workers. An address that others can reach needs no ``allow_remote``, but without
+    ``[submission] require_tls``.
     """
 
     protocol: Literal["submission", "submissions"]

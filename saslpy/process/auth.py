@@ -136,7 +136,9 @@ class Auth:
         if self._submissions is None and any(listen.in_workers for listen in settings.listen):
             from .submissions import Submissions  # noqa: PLC0415 (for those who want it)
 
-            self._submissions = Submissions(self._control, self._nursery, door, self._log)
+            state = settings.daemon.state_dir
+            self._submissions = Submissions(self._control, self._nursery, door, state, self._log)
+            await self._submissions.begin()
         must = self._settings is not None
         return None if self._submissions is None else await self._submissions.prepare(settings, must)
 
@@ -240,6 +242,8 @@ class Auth:
             while self._pending:  # noqa: ASYNC110 (once in a process's life)
                 await trio.sleep(0.01)
             await self._finish_upgrades()
+        if self._submissions is not None:
+            await self._submissions.finish()
         if scope.cancelled_caught and self._pending:
             self._log.warning("drain-cut-short", pending=self._pending)
 

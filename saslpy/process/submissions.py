@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -21,6 +22,7 @@ from ..submission.crowd import Crowd
 from ..submission.door import LocalDoor
 from ..submission.limits import Counters, Limits
 from .control import Control
+from .counting import Counting, steady_clock
 from .doors import Doors
 from .link import Link, OddAnswer, WorkerEnded
 from .roles import SUBMISSION, key_of
@@ -83,16 +85,29 @@ class Crew:
 class Submissions:
     """Keeps them running, as long as ``nursery`` lives."""
 
-    def __init__(self, control: Control, nursery: trio.Nursery, authenticator: Authenticator, log: Log) -> None:
+    def __init__(
+        self, control: Control, nursery: trio.Nursery, authenticator: Authenticator, state: Path, log: Log
+    ) -> None:
         self._control = control
         self._nursery = nursery
         self._counters = Counters(Limits())
-        self._door = LocalDoor(authenticator, self._counters)
+        clock = steady_clock()
+        self._door = LocalDoor(authenticator, self._counters, clock)
+        self._counting = Counting(self._counters, state, log, clock)
         self._crowd = Crowd()
         self._log = log
         self._crew: Crew | None = None
         self._retiring: list[Doors] = []
         self._alive: set[Doors] = set()
+
+    async def begin(self) -> None:
+        """Go on with the counts of the last process; from now on they are kept."""
+        await self._counting.read()
+        self._nursery.start_soon(self._counting.run)
+
+    async def finish(self) -> None:
+        """All have ended: keep the counts."""
+        await self._counting.finish()
 
     @property
     def alive(self) -> int:
@@ -123,6 +138,7 @@ class Submissions:
 
     def commit(self, crew: Crew | None, settings: Settings) -> None:
         """This crew serves from now on; None: nobody does. The one before retires."""
+        self._counting.folder = settings.daemon.state_dir
         if settings.submission is not None:
             self._counters.limits = settings.submission.limits.of_login
             self._counters.others = {one.login: one.of_login for one in settings.submission.legacy}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -108,6 +108,18 @@ class Window:
             until = (number + SLICES + 1) * self._slice
         return max(0.0, until - now)
 
+    @property
+    def counts(self) -> list[tuple[int, int]]:
+        """What there is to be kept."""
+        return list(self._counts)
+
+    def restore(self, counts: Iterable[tuple[int, int]], back: float, now: float) -> None:
+        """Count what was kept, as of ``back`` seconds earlier; nothing of it is later than now."""
+        for number, count in sorted(counts):
+            when = min(number - math.ceil(back / self._slice), self._number(now))
+            self.add(count, when * self._slice)
+        self.forget(now)
+
     def _number(self, now: float) -> int:
         return int(now // self._slice)
 
@@ -129,7 +141,10 @@ class _Usage:
 
 
 class Counters:
-    """What all logins have sent. ``limits``, and those of particular ``others``, may be replaced while it counts."""
+    """What all logins have sent. ``limits``, and those of particular ``others``, may be replaced while it counts.
+
+    ``changes`` grows with everything that is worth keeping.
+    """
 
     def __init__(
         self, limits: Limits, max_logins: int = MAX_LOGINS, others: Mapping[str, Limits] | None = None
@@ -138,6 +153,7 @@ class Counters:
         self.others = others or {}
         self._max_logins = max_logins
         self._usage: OrderedDict[str, _Usage] = OrderedDict()
+        self.changes = 0
 
     def __len__(self) -> int:
         return len(self._usage)
@@ -153,6 +169,7 @@ class Counters:
             window.forget(now)
             if limit and count and window.total + count > limit:
                 return Refused(counted, math.inf if count > limit else window.wait(limit - count, now))
+        self.changes += 1
         for _, window, count, _ in wanted:
             window.add(count, now)
         return Allowed(now)
@@ -160,8 +177,37 @@ class Counters:
     def give_back(self, login: str, messages: int, recipients: int, at: float) -> None:
         """Undo what was taken ``at`` that time, since it was not sent after all. What is not known any more is no fault."""
         if usage := self._usage.get(folded(login)):
+            self.changes += 1
             usage.messages.take_off(messages, at)
             usage.recipients.take_off(recipients, at)
+
+    # --- beyond a process's life
+
+    @property
+    def logins(self) -> list[str]:
+        """Those that are known, who has been quiet for longest first."""
+        return list(self._usage)
+
+    def kept(self, login: str) -> tuple[str, list[tuple[int, int]], list[tuple[int, int]]] | None:
+        """What ``restore`` wants; None where there is nothing."""
+        usage = self._usage.get(login)
+        if usage is None or not (usage.messages.total or usage.recipients.total):
+            return None
+        return login, usage.messages.counts, usage.recipients.counts
+
+    def restore(
+        self,
+        login: str,
+        messages: Iterable[tuple[int, int]],
+        recipients: Iterable[tuple[int, int]],
+        *,
+        back: float,
+        now: float,
+    ) -> None:
+        """Count what another process has counted, by a clock that was ``back`` seconds ahead of ours."""
+        usage = self._of(login, now)
+        usage.messages.restore(messages, back, now)
+        usage.recipients.restore(recipients, back, now)
 
     def _of(self, login: str, now: float) -> _Usage:
         login = folded(login)  # not every store, and no XCLIENT, tells a name as it is written there

@@ -38,8 +38,8 @@ class CaptureHop:
         self._unique = unique or (lambda: f"{time.time():.6f}.{secrets.token_hex(8)}.{name}")
 
     @asynccontextmanager
-    async def begin(self, envelope: Envelope) -> AsyncIterator[Capturing]:
-        """A message."""
+    async def begin(self, envelope: Envelope, login: str = "") -> AsyncIterator[Capturing]:
+        """A message. There is room for everybody's."""
         yield Capturing(self._folder, self._unique(), envelope)
 
 

@@ -12,15 +12,16 @@ from ..protocols.smtp.steps import Unusable
 from ..protocols.smtp.transaction import Recipient
 from .connection import Connection
 from .hosts import Hosts
-from .outcome import UNREACHABLE, Answer, Deferred, Outcome, answer, outcome, refusal
+from .outcome import GAVE_WAY, UNREACHABLE, Answer, Deferred, Outcome, answer, outcome, refusal
 
 
 class Delivery:
     """See ``hop.Delivering``. ``finish`` must be awaited in the end."""
 
-    def __init__(self, hosts: Hosts, envelope: Envelope) -> None:
+    def __init__(self, hosts: Hosts, envelope: Envelope, login: str = "") -> None:
         self._hosts = hosts
         self._envelope = envelope
+        self._login = login
         self._entered = False
         self._connection: Connection | None = None
         self._sending: Sending | None = None
@@ -30,11 +31,13 @@ class Delivery:
         """An answer for each."""
         if self._fault is not None:
             return [Deferred(self._fault.reply)] * len(recipients)
+        self._hosts.shares.works(self)
         try:
             replies = await self._replies(recipients, data)
         except Unusable as fault:
             await self._give_up(fault)
             return [Deferred(fault.reply)] * len(recipients)
+        self._hosts.shares.rests(self)
         return [answer(reply) for reply in replies]
 
     async def content(self, pieces: AsyncIterable[bytes]) -> list[Outcome]:
@@ -43,6 +46,7 @@ class Delivery:
         if sending is None or not sending.accepted:
             raise ValueError("content for nobody")
         connection = self._connection
+        self._hosts.shares.works(self)
         if connection is not None:
             try:
                 await self._send(connection, sending, pieces)
@@ -55,6 +59,7 @@ class Delivery:
 
     async def finish(self) -> None:
         """There is no more: the connection is kept, if it can be."""
+        self._hosts.shares.works(self)
         connection, self._connection = self._connection, None
         try:
             if connection is not None and (self._sending is None or self._sending.open):
@@ -62,9 +67,19 @@ class Delivery:
             elif connection is not None:
                 await self._hosts.pool.give(connection)
         finally:
-            if self._entered:
-                self._entered = False
-                self._hosts.leave(self)
+            self._leave()
+
+    async def give_way(self) -> None:
+        """See ``shares.Holder``. Recipients that were accepted hear of it at the end of the content."""
+        self._fault = Unusable(GAVE_WAY, "its client was silent")
+        self._hosts.gave_way(self._login)
+        await self._drop()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._entered:
+            self._entered = False
+            self._hosts.shares.leave(self, self._login)
 
     # --- recipients
 
@@ -75,7 +90,7 @@ class Delivery:
 
     async def _first(self, recipients: Sequence[Recipient], data: bool) -> list[Reply]:
         """The first answers, over a kept connection or the first host that gives any. Raises ``Unusable``."""
-        await self._hosts.enter(self)
+        await self._hosts.enter(self, self._login)
         self._entered = True
         self._connection = await self._hosts.pool.take()
         if self._connection is not None:
@@ -118,6 +133,7 @@ class Delivery:
         if self._connection is not None:
             self._hosts.broke(self._connection.server, fault)
         await self._drop()
+        self._leave()
 
     # --- content
 

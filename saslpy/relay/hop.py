@@ -8,8 +8,9 @@
         outcomes = await delivery.content(pieces)         Delivered, Refused, Deferred for those that were accepted
 
 Nothing is said to the hop before the first recipient. If its connection breaks before anything has been answered, a new one
-to the same or to the next host takes its place, and nobody hears of it; afterwards, all that has no answer is deferred. Who
-leaves ``begin`` without the outcomes, however that happens, has delivered nothing.
+to the same or to the next host takes its place, and nobody hears of it; afterwards, all that has no answer is deferred, as
+it is where a client was silent while others waited for a connection (``shares``). Who leaves ``begin`` without the
+outcomes, however that happens, has delivered nothing.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ class Delivering(Protocol):
 class NextHop(Protocol):
     """Where messages are handed to."""
 
-    def begin(self, envelope: Envelope) -> AbstractAsyncContextManager[Delivering]:
-        """A message."""
+    def begin(self, envelope: Envelope, login: str = "") -> AbstractAsyncContextManager[Delivering]:
+        """A message. ``login`` has no more than its share of the connections; empty: nobody's."""
 
 
 class Hop:
@@ -64,9 +65,9 @@ class Hop:
         self.hosts = hosts
 
     @asynccontextmanager
-    async def begin(self, envelope: Envelope) -> AsyncIterator[Delivering]:
+    async def begin(self, envelope: Envelope, login: str = "") -> AsyncIterator[Delivering]:
         """A message, over a connection that it has alone."""
-        delivery = Delivery(self.hosts, envelope)
+        delivery = Delivery(self.hosts, envelope, login)
         try:
             yield delivery
         finally:
@@ -93,4 +94,4 @@ def open_hop(  # noqa: PLR0913
     servers = [place for place in places if isinstance(place, Server)]
     pool = Pool(keeping)
     nursery.start_soon(pool.sweep)
-    return Hop(Hosts(servers, Dialler(route, name, bounds), pool, keeping.waiting, log))
+    return Hop(Hosts(servers, Dialler(route, name, bounds), pool, keeping, log))

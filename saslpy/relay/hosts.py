@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 
 import trio
 
@@ -13,38 +12,36 @@ from .connection import Connection
 from .dial import Dialler
 from .outcome import BUSY
 from .places import Server
-from .pool import Pool
+from .pool import Keeping, Pool
+from .shares import Holder, Shares
 
 DOWN = 30.0
 """Seconds for which a host that could not be used is tried behind the others."""
 
 
 class Hosts:
-    """``waiting``: seconds until somebody who waits for a place among the connections goes away."""
+    """``keeping`` says how many connections there may be, and for how long one of them is waited for."""
 
-    def __init__(self, servers: Sequence[Server], dialler: Dialler, pool: Pool, waiting: float, log: Log) -> None:
+    def __init__(self, servers: Sequence[Server], dialler: Dialler, pool: Pool, keeping: Keeping, log: Log) -> None:
         self.pool = pool
+        self.shares = Shares(pool.places, keeping.each, keeping.patience)
         self._servers = servers
         self._dialler = dialler
-        self._waiting = waiting
+        self._waiting = keeping.waiting
         self._log = log
         self._down: dict[Server, float] = {}
 
-    async def enter(self, who: object) -> None:
-        """Wait for a place among the connections, to be given back by ``leave``. Raises ``Unusable``."""
-        with suppress(trio.WouldBlock):
-            self.pool.places.acquire_on_behalf_of_nowait(who)
-            return
+    async def enter(self, who: Holder, login: str) -> None:
+        """Wait for a place among the connections, to be given back by ``shares.leave``. Raises ``Unusable``."""
         try:
-            with trio.fail_after(self._waiting):
-                await self.pool.places.acquire_on_behalf_of(who)
+            await self.shares.enter(who, login, self._waiting)
         except trio.TooSlowError:
-            self._log.warning("next-hop-busy", hop=str(self._servers[0]), detail="no connection is free")
+            self._log.warning("next-hop-busy", hop=str(self._servers[0]), login=login, detail="no connection is free")
             raise Unusable(BUSY, "no connection is free") from None
 
-    def leave(self, who: object) -> None:
-        """The place is free again."""
-        self.pool.places.release_on_behalf_of(who)
+    def gave_way(self, login: str) -> None:
+        """Somebody's place is another's now."""
+        self._log.info("gave-way", hop=str(self._servers[0]), login=login)
 
     def in_order(self) -> Iterator[Server]:
         """The hosts; those that could not be used lately come last."""

@@ -19,6 +19,7 @@ SILENT = reply(451, "4.4.2", "The next hop does not answer in time, try again la
 LOST = reply(451, "4.4.2", "The next hop has closed the connection, try again later")
 UNTRUSTED = reply(451, "4.4.0", "The next hop cannot be trusted, try again later")
 BUSY = reply(451, "4.4.5", "Too much is on its way to the next hop, try again later")
+GAVE_WAY = reply(451, "4.4.2", "Too long without a word while others waited for the next hop, try again")
 UNWRITABLE = reply(451, "4.3.0", "The message cannot be stored, try again later")
 
 _OF_THE_CONNECTION = frozenset((421, 430, 432, 454, 500, 502, 503, 523, 524, 525, 530, 534, 535, 538))

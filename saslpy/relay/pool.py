@@ -12,7 +12,11 @@ from .connection import Connection
 @dataclass(frozen=True, slots=True)
 class Keeping:
     """``size`` connections at a time, ``idle`` of them kept. Seconds: unused ``idle_seconds`` at most, ``age_seconds`` from
-    their beginning. ``messages`` over one of them, ``waiting`` seconds for one of those under way to be free."""
+    their beginning. ``messages`` over one of them, ``waiting`` seconds for one of those under way to be free.
+
+    ``each``: those of one login at a time, as Postfix has 20 to a destination; ``patience``: seconds for which a client may
+    hold one and say nothing, where somebody waits for it.
+    """
 
     size: int = 100
     idle: int = 20
@@ -20,6 +24,8 @@ class Keeping:
     age_seconds: float = 300.0
     messages: int = 100
     waiting: float = 30.0
+    each: int = 20
+    patience: float = 10.0
 
 
 class Pool:

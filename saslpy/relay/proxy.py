@@ -52,8 +52,8 @@ class Transfer(Protocol):
 class Relaying(Protocol):
     """Where messages go."""
 
-    def begin(self, envelope: Envelope) -> AbstractAsyncContextManager[Transfer]:
-        """One transaction. Who leaves it without the last reply has delivered nothing."""
+    def begin(self, envelope: Envelope, login: str) -> AbstractAsyncContextManager[Transfer]:
+        """One transaction of a login's. Who leaves it without the last reply has delivered nothing."""
 
 
 class Proxy:
@@ -64,10 +64,10 @@ class Proxy:
         self._hops = dict(zip(map(id, routes), hops, strict=True))
 
     @asynccontextmanager
-    async def begin(self, envelope: Envelope) -> AsyncIterator[Transfer]:
+    async def begin(self, envelope: Envelope, login: str = "") -> AsyncIterator[Transfer]:
         """See ``Relaying``."""
         async with AsyncExitStack() as stack:
-            yield ProxyTransfer(self, envelope, stack)
+            yield ProxyTransfer(self, envelope, login, stack)
 
     def route(self, domain: str) -> Route | None:
         """Where the mail for a domain goes, None for nowhere."""
@@ -81,9 +81,10 @@ class Proxy:
 class ProxyTransfer:
     """See ``Transfer``."""
 
-    def __init__(self, proxy: Proxy, envelope: Envelope, stack: AsyncExitStack) -> None:
+    def __init__(self, proxy: Proxy, envelope: Envelope, login: str, stack: AsyncExitStack) -> None:
         self._proxy = proxy
         self._envelope = envelope
+        self._login = login
         self._stack = stack
         self._route: Route | None = None
         self._delivery: Delivering | None = None
@@ -120,7 +121,8 @@ class ProxyTransfer:
         """The delivery by a route. One by another has no recipient, and is given up."""
         if self._delivery is None or route is not self._route:
             await self._stack.aclose()
-            self._delivery = await self._stack.enter_async_context(self._proxy.hop(route).begin(self._envelope))
+            begun = self._proxy.hop(route).begin(self._envelope, self._login)
+            self._delivery = await self._stack.enter_async_context(begun)
             self._route = route
         return self._delivery
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from ..model import Account
+from ..names import folded
 from ..protocols import ProtocolError
 from ..protocols.smtp import replies
 from ..protocols.smtp.addresses import Mailbox
@@ -221,7 +222,7 @@ class Session:
             self.machine.refuse(refusal or replies.AUTH_REQUIRED)
             return
         self.machine.accept()
-        async with self.server.relay.begin(Envelope(mail.sender, mail.parameters)) as transfer:
+        async with self.server.relay.begin(Envelope(mail.sender, mail.parameters), folded(who.login)) as transfer:
             await Transaction(self, who, mail, transfer).run()
             await self.send()  # he need not wait until the hop's connection is put away
 

@@ -75,7 +75,7 @@ class Taking:
     seconds: float = 0.0
 
     @asynccontextmanager
-    async def begin(self, envelope: Envelope) -> AsyncIterator[_Transfer]:
+    async def begin(self, envelope: Envelope, login: str) -> AsyncIterator[_Transfer]:
         yield _Transfer(self, envelope)
 
 

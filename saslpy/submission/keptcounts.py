@@ -16,7 +16,8 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from .limits import MAX_LOGINS, SLICES, Counters
+from .limits import MAX_LOGINS, Counters
+from .window import SLICES
 
 MAX_LINE = 16_384
 """Octets; more than any login's can have."""

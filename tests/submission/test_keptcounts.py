@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from saslpy.submission.keptcounts import LONGEST, MAX_LINE, Malformed, packed, restore
-from saslpy.submission.limits import DAY, HOUR, SLICES, Allowed, Counters, Limits, Refused
+from saslpy.submission.limits import DAY, HOUR, Allowed, Counters, Limits, Refused
+from saslpy.submission.window import SLICES
 
 NOW = 1_764_028_800.0
 HEAD = b'{"saslpy":"counts","version":1,"at":1764028800.0}\n'

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saslpy.submission.limits import DAY, HOUR, SLICES, Allowed, Counters, Limits, Refused
+from saslpy.submission.limits import DAY, HOUR, Allowed, Counters, Limits, Refused
+from saslpy.submission.window import SLICES
 
 JOE = "joe@example.org"
 

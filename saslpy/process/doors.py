@@ -18,7 +18,7 @@ from ..model import Account, Defer, Reason
 from ..observe.log import Log
 from ..submission.crowd import Crowd
 from ..submission.door import Door, Exchange
-from . import doorwire, wire
+from . import doortold, doorwire, wire
 from .link import Link, OddAnswer, WorkerEnded
 from .outbox import Outbox
 
@@ -70,17 +70,17 @@ class Doors:
 
     def offer(self, offers: tuple[str, ...], go: bool = False) -> None:
         """The mechanisms that can be served; with ``go``, it may begin."""
-        self._tell(wire.encode(doorwire.Go(offers) if go else doorwire.Offers(offers)))
+        self._tell(wire.encode(doortold.Go(offers) if go else doortold.Offers(offers)))
 
     def retire(self) -> None:
         """It is to accept no more, and ends when all its connections have."""
         self.leaving = True
-        self._tell(wire.encode(doorwire.Retire()))
+        self._tell(wire.encode(doortold.Retire()))
 
     def drain(self, seconds: float) -> None:
         """It is to end, within the time."""
         self.leaving = True
-        self._tell(wire.encode(doorwire.Drain(seconds)))
+        self._tell(wire.encode(doortold.Drain(seconds)))
 
     async def asked(self) -> None:
         """Until it has said anew what it is at. Who calls has a deadline."""
@@ -94,7 +94,7 @@ class Doors:
 
     def _ping(self) -> None:
         self._unanswered += 1
-        self._tell(wire.encode(doorwire.Ping()))
+        self._tell(wire.encode(doortold.Ping()))
 
     # --- its life
 
@@ -150,7 +150,7 @@ class Doors:
                     await self._room.acquire()
                     tasks.start_soon(self._answer, said, self._begun(said))
                 case doorwire.Take(number, login, messages, recipients):
-                    self._tell(doorwire.taken(number, await self._door.take(login, messages, recipients)))
+                    self._tell(doortold.taken(number, await self._door.take(login, messages, recipients)))
                 case doorwire.GiveBack(login, messages, recipients, at):
                     await self._door.give_back(login, messages, recipients, at)
                 case doorwire.Enter():
@@ -178,7 +178,7 @@ class Doors:
         may = len(self._entered) < MAX_ENTERED and self._crowd.enter(said.client, said.most)
         if may:
             self._entered[said.entry] = said.client
-        self._tell(wire.encode(doorwire.Entered(said.number, may)))
+        self._tell(wire.encode(doortold.Entered(said.number, may)))
 
     def _leave(self, entry: int) -> None:
         """One that had to be refused is not known."""
@@ -258,11 +258,11 @@ class Doors:
             self._open.pop(key).exchange.cancel()
         else:
             opened.waits = type(found)
-        return doorwire.stepped(number, found)
+        return doortold.stepped(number, found)
 
     async def _may_send(self, said: doorwire.MaySend) -> bytes:
         account = Account(said.login)
-        return doorwire.ruled(said.number, await self._door.may_send(account, said.address, said.whence.origin))
+        return doortold.ruled(said.number, await self._door.may_send(account, said.address, said.whence.origin))
 
 
 _Asked: TypeAlias = doorwire.Start | doorwire.Respond | doorwire.Bound | doorwire.MaySend
@@ -270,4 +270,4 @@ _Asked: TypeAlias = doorwire.Start | doorwire.Respond | doorwire.Bound | doorwir
 
 async def _gone(number: int) -> bytes:
     """There is no such exchange, or no such mechanism, any more."""
-    return doorwire.stepped(number, Done(Defer(Reason.OVERLOAD), attempt=False))
+    return doortold.stepped(number, Done(Defer(Reason.OVERLOAD), attempt=False))

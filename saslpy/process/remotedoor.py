@@ -17,7 +17,7 @@ from ..exchange import MAX_RESPONSE, Done, Step
 from ..model import Accept, Account, Defer, Origin, Reason, Reject
 from ..submission.door import Exchange
 from ..submission.limits import Allowed, Refused
-from . import doorwire, wire
+from . import doortold, doorwire, wire
 from .doorwire import Whence
 from .link import Link, WorkerEnded
 from .outbox import Outbox
@@ -89,12 +89,12 @@ class RemoteDoor:
     async def may_send(self, account: Account, address: str, origin: Origin) -> Accept | Reject | Defer:
         """See ``Door``."""
         told = await self.ask(lambda number: doorwire.MaySend(number, account.login, address, Whence.of(origin)))
-        return told.ruling.verdict if isinstance(told, doorwire.Ruled) else Defer(Reason.SHUTDOWN)
+        return told.ruling.verdict if isinstance(told, doortold.Ruled) else Defer(Reason.SHUTDOWN)
 
     async def take(self, login: str, messages: int, recipients: int) -> Allowed | Refused | None:
         """See ``Door``."""
         told = await self.ask(lambda number: doorwire.Take(number, login, messages, recipients))
-        return told.found if isinstance(told, doorwire.Taken) else None
+        return told.found if isinstance(told, doortold.Taken) else None
 
     async def give_back(self, login: str, messages: int, recipients: int, at: float) -> None:
         """See ``Door``. It does not wait, so that it is told of a message whose client has gone, too."""
@@ -107,7 +107,7 @@ class RemoteDoor:
         entry = self._entries
         try:
             told = await self.ask(lambda number: doorwire.Enter(number, entry, client, most))
-            yield told.may if isinstance(told, doorwire.Entered) else None
+            yield told.may if isinstance(told, doortold.Entered) else None
         finally:
             self._tell(doorwire.Leave(entry))  # an answer that nobody has waited for may have been yes
 
@@ -151,26 +151,26 @@ class RemoteDoor:
     async def _listen(self) -> None:
         try:
             while True:
-                self._heard(await self._link.receive(doorwire.read_told))
+                self._heard(await self._link.receive(doortold.read_told))
         except WorkerEnded:
             self.orders.lost.set()
             for number in list(self._askers):
                 self._wake(number, None)
 
-    def _heard(self, told: doorwire.Told) -> None:
+    def _heard(self, told: doortold.Told) -> None:
         match told:
-            case doorwire.Stepped() | doorwire.Ruled() | doorwire.Taken() | doorwire.Entered():
+            case doortold.Stepped() | doortold.Ruled() | doortold.Taken() | doortold.Entered():
                 self._wake(told.number, told)
-            case doorwire.Ping():
+            case doortold.Ping():
                 self._tell(self._counts())
-            case doorwire.Go(offers):
+            case doortold.Go(offers):
                 self._offers = offers
                 self.orders.go.set()
-            case doorwire.Offers(offers):
+            case doortold.Offers(offers):
                 self._offers = offers
-            case doorwire.Retire():
+            case doortold.Retire():
                 self.orders.retire.set()
-            case doorwire.Drain(seconds):
+            case doortold.Drain(seconds):
                 self.orders.drained(seconds)
 
     def _wake(self, number: int, told: Any) -> None:
@@ -216,7 +216,7 @@ class _RemoteExchange:
 
     async def _step(self, question: Callable[[int], doorwire.Packet]) -> Step:
         told = await self._door.ask(question)
-        if not isinstance(told, doorwire.Stepped):
+        if not isinstance(told, doortold.Stepped):
             self.cancel()
             return Done(Defer(Reason.SHUTDOWN))
         step = told.step

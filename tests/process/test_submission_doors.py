@@ -17,7 +17,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from saslpy.exchange import MAX_RESPONSE, Bind, Challenge, Done, Step
 from saslpy.model import Accept, Account, Defer, Origin, Reason, Reject
 from saslpy.process import doors as doors_module
-from saslpy.process import doorwire, wire
+from saslpy.process import doortold, doorwire, wire
 from saslpy.process.doors import MAX_ASKED, MAX_EXCHANGES, Doors
 from saslpy.process.doorwire import Whence
 from saslpy.process.link import Link, OddAnswer, WorkerEnded
@@ -36,7 +36,7 @@ PLAIN = b"\0joe\0secret"
 
 def told(packet: bytes) -> Any:
     """What the auth process says."""
-    return doorwire.read_told(packet)
+    return doortold.read_told(packet)
 
 
 @dataclass
@@ -369,7 +369,7 @@ ODD: dict[str, list[Any]] = {
     "garbage": [b"\xff\xfe\x00"],
     "deep": [b"\x91" * 10_000],
     "a question of nobody's": [wire.encode(["Reload", 1])],
-    "an answer of ours": [doorwire.Taken(1, 2.0)],
+    "an answer of ours": [doortold.Taken(1, 2.0)],
     "a second greeting": [doorwire.Hello()],
     "a number too large": [doorwire.Take(1 << 60, "joe", 1, 1)],
     "a number below zero": [wire.encode(["Take", -1, "joe", 1, 1])],
@@ -514,7 +514,7 @@ def test_no_packet_shows_what_is_in_it() -> None:
         doorwire.Start(1, 1, "PLAIN", WHENCE, False, secret),
         doorwire.Respond(1, 1, secret),
         doorwire.Bound(1, 1, secret),
-        doorwire.Stepped(1, challenge=secret, final=secret),
+        doortold.Stepped(1, challenge=secret, final=secret),
         doorwire.Cannot("secret-4711"),
     ]
     for packet in packets:
@@ -530,12 +530,12 @@ def test_no_packet_shows_what_is_in_it() -> None:
 def test_stored_secrets_stay_where_they_are() -> None:
     account = Account("joe", ("{PLAIN}secret-4711",), 7, 7, "/home/joe", aliases=("j@example.org",), options={"a": "b"})
     for packet in (
-        doorwire.stepped(1, Done(Accept(account, "users", "master"))),
-        doorwire.ruled(1, Accept(account)),
+        doortold.stepped(1, Done(Accept(account, "users", "master"))),
+        doortold.ruled(1, Accept(account)),
     ):
         assert b"4711" not in packet
         assert b"/home" not in packet
-    heard = told(doorwire.stepped(1, Done(Accept(account, "users", "master"))))
+    heard = told(doortold.stepped(1, Done(Accept(account, "users", "master"))))
     assert heard.step == Done(Accept(Account("joe", aliases=("j@example.org",)), master="master"))
 
 
@@ -551,12 +551,12 @@ STEPS: list[Step] = [
 
 @pytest.mark.parametrize("step", STEPS, ids=repr)
 def test_a_step_comes_as_it_went(step: Step) -> None:
-    assert told(doorwire.stepped(3, step)).step == step
+    assert told(doortold.stepped(3, step)).step == step
 
 
 def test_more_aliases_than_fit_are_left_out() -> None:
     many = Account("joe", aliases=tuple(f"alias{number}@example.org" for number in range(20_000)))
-    packet = doorwire.stepped(1, Done(Accept(many), b"v"))
+    packet = doortold.stepped(1, Done(Accept(many), b"v"))
     assert len(packet) < wire.MAX_PACKET
     assert told(packet).step == Done(Accept(Account("joe")), b"v")
 

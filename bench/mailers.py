@@ -108,6 +108,7 @@ SASLPY = """\
 [daemon]
 {user}
 run_dir = "run"
+state_dir = "state"
 
 [auth]
 chain = ["bench"]

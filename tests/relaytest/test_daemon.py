@@ -30,6 +30,7 @@ def configured(folder: Path) -> Path:
         f"""
 [daemon]
 run_dir = "run"
+state_dir = "state"
 {user}
 [auth]
 min_seconds = 0

@@ -16,6 +16,7 @@ import trio
 
 from ..listeners.submission import SubmissionListen
 from ..observe.log import Log
+from ..relay.dial import Bounds
 from ..relay.proxy import Relaying, open_proxy
 from ..servers.accepting import AcceptLoop
 from ..servers.sockets import Place
@@ -105,7 +106,7 @@ class Worker:
             self._routes.route,
             self._submission.hostname,
             self._log,
-            timeout=self._routes.timeout_seconds,
+            bounds=Bounds(self._routes.timeout_seconds, self._routes.final_timeout_seconds),
             folder=folder,
         )
         for listen in self._settings.listen:

@@ -49,12 +49,12 @@ def _advance(steps: Steps[T], reply: Reply | None) -> Step | _End[T]:
 
 
 class Connection:
-    """``timeout``: seconds for every reply, and for what is sent to be taken. ``encrypt`` shakes hands.
+    """``timeout``: seconds for every reply, and for what is sent to be taken; ``final``: for those to the whole content.
 
     After anything that ``run`` raises, the connection is good for nothing but ``kill``.
     """
 
-    def __init__(self, server: Server, stream: trio.SocketStream, client: Client, timeout: float) -> None:
+    def __init__(self, server: Server, stream: trio.SocketStream, client: Client, timeout: float, final: float) -> None:
         self.server = server
         self.client = client
         self.messages = 0
@@ -63,6 +63,7 @@ class Connection:
         self._socket = stream.socket
         self._plain: int | None = stream.socket.fileno()  # None with TLS
         self._timeout = timeout
+        self._final = final
 
     async def run(self, steps: Steps[T]) -> T:
         """What the generator returns. Raises what it raises, and ``Unusable``."""
@@ -85,19 +86,30 @@ class Connection:
         finally:
             steps.close()
         if self.client.to_send >= SEND:
-            await self._within(self._flush(), "takes nothing in")
+            await self.flush()
         return step.value
 
     async def _take(self, step: Step, steps: Steps[T], encrypt: Encrypt | None) -> Step | _End[T]:
         if step is Step.HANDSHAKE:
             assert encrypt is not None
-            await self._within(self._flush(), "takes nothing in")
+            await self.flush()
             await self.encrypt(encrypt)
             return _advance(steps, None)
-        reply = await self._within(self._reply(), "does not answer")
+        reply = await self._answer(step)
         if reply.code == 334:  # who is asked for SCRAM's proof must compute for as long as the server likes
             return await trio.to_thread.run_sync(_advance, steps, reply)
         return _advance(steps, reply)
+
+    async def _answer(self, step: Step) -> Reply:
+        """The next reply. The longer time is for what the hop does when it has all, not for taking it in."""
+        if step is not Step.VERDICT:
+            return await self._within(self._reply(), "does not answer")
+        await self.flush()
+        return await self._within(self._reply(), "does not answer", self._final)
+
+    async def flush(self) -> None:
+        """What waits to be sent. Raises ``Unusable``."""
+        await self._within(self._flush(), "takes nothing in")
 
     async def _flush(self) -> None:
         data = self.client.data_to_send()
@@ -123,15 +135,16 @@ class Connection:
             raise Unusable(LOST, "has closed the connection")
         self.client.receive(bytes(data))
 
-    async def _within(self, wait: Awaitable[T], what: str) -> T:
+    async def _within(self, wait: Awaitable[T], what: str, seconds: float | None = None) -> T:
         """What comes of it before the deadline. Raises ``Unusable``."""
+        seconds = self._timeout if seconds is None else seconds
         try:
             # trio.fail_after, which does the same, is a good part of what a message costs
-            with trio.CancelScope(deadline=trio.current_time() + self._timeout):
+            with trio.CancelScope(deadline=trio.current_time() + seconds):
                 return await wait
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise Unusable(LOST, f"has closed the connection: {cause(error)}") from None
-        raise Unusable(SILENT, f"{what} within {self._timeout:g} s")
+        raise Unusable(SILENT, f"{what} within {seconds:g} s")
 
     async def catch_up(self) -> None:
         """Take in what has come unasked, without waiting for it. Raises ``Unusable`` where it has ended."""

@@ -10,9 +10,9 @@ from ..protocols.smtp.replies import BAD_CONTENT, Reply
 from ..protocols.smtp.sending import Sending
 from ..protocols.smtp.steps import Unusable
 from ..protocols.smtp.transaction import Recipient
-from .connection import Connection
+from .connection import SEND, Connection
 from .hosts import Hosts
-from .outcome import GAVE_WAY, UNREACHABLE, Answer, Deferred, Outcome, answer, outcome, refusal
+from .outcome import GAVE_WAY, LOST, SILENT, UNREACHABLE, UNTOLD, Answer, Deferred, Outcome, answer, outcome, refusal
 
 
 class Delivery:
@@ -140,10 +140,14 @@ class Delivery:
     async def _send(self, connection: Connection, sending: Sending, pieces: AsyncIterable[bytes]) -> None:
         if not await connection.run(sending.begin()):
             return
+        size = 0
         async for piece in pieces:
+            size += len(piece)
             if not await connection.run(sending.piece(piece)):
                 return
-        # whatever it says before the end has come is no answer to it
+        # whatever it says before the end has come is no answer to it, and it may say it while it takes nothing in
+        if size >= SEND:
+            await connection.flush()
         await connection.catch_up()
         await connection.run(sending.end())
 
@@ -151,10 +155,15 @@ class Delivery:
         """Why a hop has ended the connection in the middle of the content, if it has said."""
         return await connection.last_words() if sending.open and not sending.complete else None
 
+    def _lost(self, sending: Sending) -> Reply:
+        """What is told where there is no answer."""
+        reply = self._fault.reply if self._fault is not None else UNREACHABLE
+        return UNTOLD if sending.complete and reply in (SILENT, LOST) else reply
+
     def _outcomes(self, sending: Sending, refused: Reply | None) -> list[Outcome]:
         """What was answered counts, whatever came then; where nothing was, ``refused`` or the fault."""
         found = [outcome(reply) for reply in sending.answers]
         if len(found) < len(sending.accepted):
-            reply = refused or (self._fault.reply if self._fault is not None else UNREACHABLE)
+            reply = refused or self._lost(sending)
             found += [refusal(reply)] * (len(sending.accepted) - len(found))
         return found

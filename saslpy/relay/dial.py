@@ -22,9 +22,12 @@ CONNECTING = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """``timeout``: seconds for every reply. ``connecting``: until a host has taken a connection."""
+    """Seconds. ``timeout``: for every reply, but ``final`` for those to the whole content, which has been delivered when
+    they are lost (RFC 5321, 4.5.3.2.6 wants ten minutes). ``connecting``: until a host has taken a connection.
+    """
 
     timeout: float = 60.0
+    final: float = 600.0
     connecting: float = CONNECTING
 
 
@@ -43,7 +46,7 @@ class Dialler:
         protection = self._route.protection(server)
         stream = await self._reached(server)
         client = Client(server.protocol == "lmtp", server.local)
-        connection = Connection(server, stream, client, self._bounds.timeout)
+        connection = Connection(server, stream, client, self._bounds.timeout, self._bounds.final)
         verified = protection == "require"
 
         async def encrypt(stream: Stream) -> Stream:

@@ -1,7 +1,7 @@
 """What came of a recipient: the truth, as the next hop has told it or has failed to.
 
 ``Delivered`` is said for what a hop has taken, and nothing else. Where its answer is lost the outcome is ``Deferred``,
-although the message may have arrived: once more is better than never.
+although the message may have arrived (``UNTOLD``): once more is better than never (RFC 5321, 6.1).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ MAX_LINES = 8
 UNREACHABLE = reply(451, "4.4.1", "The next hop cannot be reached, try again later")
 SILENT = reply(451, "4.4.2", "The next hop does not answer in time, try again later")
 LOST = reply(451, "4.4.2", "The next hop has closed the connection, try again later")
+UNTOLD = reply(451, "4.4.2", "The next hop has the message and does not tell what it does with it; it may arrive twice")
 UNTRUSTED = reply(451, "4.4.0", "The next hop cannot be trusted, try again later")
 BUSY = reply(451, "4.4.5", "Too much is on its way to the next hop, try again later")
 GAVE_WAY = reply(451, "4.4.2", "Too long without a word while others waited for the next hop, try again")

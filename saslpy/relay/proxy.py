@@ -23,7 +23,7 @@ from ..protocols.smtp.envelope import Envelope
 from ..protocols.smtp.replies import Reply, reply
 from ..protocols.smtp.transaction import Recipient
 from .dial import Bounds
-from .hop import Delivering, NextHop, open_hop
+from .hop import BOUNDS, Delivering, NextHop, open_hop
 from .outcome import MAX_LINES, Accepted, Deferred, Delivered, Outcome, for_client
 from .routes import Route, Routes
 
@@ -128,13 +128,18 @@ class ProxyTransfer:
 
 
 def open_proxy(  # noqa: PLR0913
-    nursery: trio.Nursery, routes: Sequence[Route], name: str, log: Log, *, timeout: float = 60.0, folder: Path = Path()
+    nursery: trio.Nursery,
+    routes: Sequence[Route],
+    name: str,
+    log: Log,
+    *,
+    bounds: Bounds = BOUNDS,
+    folder: Path = Path(),
 ) -> Proxy:
-    """The relay of some routes, for as long as the nursery lives. ``timeout``: seconds for each of a hop's replies.
+    """The relay of some routes, for as long as the nursery lives.
 
     ``name`` is ours, in EHLO. ``folder`` is where relative paths of ``via`` are taken from.
     """
-    bounds = Bounds(timeout)
     return Proxy(routes, [open_hop(nursery, route, name, log, folder=folder, bounds=bounds) for route in routes])
 
 

@@ -25,7 +25,7 @@ from ..real.sink import ScriptedHop
 
 JOE = Envelope(Mailbox("joe", "example.org"))
 CONTENT = b"Subject: x\r\n\r\n.dot\r\nend\r\n"
-SOON = Bounds(timeout=5.0)
+SOON = Bounds(timeout=5.0, final=5.0)
 
 
 def to(name: str) -> Recipient:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import trio
 from saslpy.protocols.smtp.addresses import Mailbox
 from saslpy.protocols.smtp.envelope import Envelope
 from saslpy.protocols.smtp.parameters import MailParameters
+from saslpy.relay.connection import Connection
 from saslpy.relay.dial import Bounds
 from saslpy.relay.hop import NextHop
 from saslpy.relay.outcome import Deferred, Refused
@@ -21,7 +23,7 @@ from ..real.postfix import free_port
 from ..real.sink import DROP, EXTENSIONS, HANG, ScriptedHop
 from .host import ANN, BEN, CONTENT, JOE, bench, kept, kinds, pieces, send, to
 
-HASTY = Bounds(timeout=0.05)
+HASTY = Bounds(timeout=0.05, final=0.05)
 STEPS = ("greeting", "EHLO", "MAIL", "RCPT", "DATA", "end")
 BEFORE_RCPT = STEPS[:4]
 
@@ -367,3 +369,81 @@ async def test_what_a_hop_cannot_take_is_refused_for_good() -> None:
         answers, _ = await send(hop, envelope=jose)
         assert answers[0].reply.enhanced == "5.6.7"
         assert script.verbs() == ["EHLO"]
+
+
+# --- the answer to the whole content
+
+
+async def test_the_last_answer_may_take_longer_than_others() -> None:
+    """What is slow behind the dot is not taken for gone: the message would arrive twice (RFC 5321, 4.5.3.2.6)."""
+    async with bench() as place:
+        script = await place.script(answers={"end": HANG})
+        begun = trio.current_time()
+        outcomes = (await send(place.hop(script, bounds=Bounds(timeout=0.05, final=0.3))))[1]
+        assert kinds(outcomes) == ["Deferred 451"]
+        assert 0.3 <= trio.current_time() - begun < 3
+        assert "does not answer within 0.3 s" in place.lines[0]
+
+
+@pytest.mark.parametrize("answer", [HANG, DROP])
+async def test_who_hears_nothing_of_the_whole_message_is_told_that_it_may_arrive_twice(answer: bytes) -> None:
+    async with bench() as place:
+        script = await place.script(answers={"end": answer})
+        (outcome,) = (await send(place.hop(script, bounds=HASTY)))[1]
+        assert str(outcome.reply) == (
+            "451 4.4.2 The next hop has the message and does not tell what it does with it; it may arrive twice"
+        )
+
+
+async def early(stream: trio.SocketStream) -> None:
+    """A hop that says 250 behind the first of the content, and takes the rest only then."""
+
+    async def lines(*answers: bytes) -> None:
+        for answer in answers:
+            await stream.receive_some()
+            await stream.send_all(answer)
+
+    await stream.send_all(b"220 hop\r\n")
+    await lines(b"250 hop\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n")
+    await stream.receive_some(1)
+    await stream.send_all(b"250 2.0.0 taken\r\n")
+    await trio.sleep(0.05)
+    while await stream.receive_some():
+        pass
+
+
+@pytest.mark.parametrize("content", [(b"x" * 998 + b"\r\n",) * 40, ((b"y" * 998 + b"\r\n") * 8_000,)])
+async def test_a_yes_before_the_end_is_none(content: tuple[bytes, ...]) -> None:
+    """Whether it comes between two pieces, or while one waits for room."""
+    async with bench() as place, trio.open_nursery() as nursery:
+        serve = partial(trio.serve_tcp, early, 0, host="127.0.0.1")
+        listeners = await nursery.start(serve)
+        hop = place.hop(f"smtp://127.0.0.1:{listeners[0].socket.getsockname()[1]}")
+
+        async def slowly() -> AsyncIterator[bytes]:
+            for piece in content:
+                yield piece
+                await trio.sleep(0.005)
+
+        async with hop.begin(JOE) as delivery:
+            await delivery.rcpt(ANN)
+            assert kinds(await delivery.content(slowly())) == ["Deferred 451"]
+        assert "answered what was not asked" in place.lines[0]
+        nursery.cancel_scope.cancel()
+
+
+async def test_nothing_waits_to_be_sent_when_the_hop_is_listened_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the last of a long message could wait for room together with its dot, and a yes come in the meantime."""
+    waiting: list[int] = []
+    catch_up = Connection.catch_up
+
+    async def listened(connection: Connection) -> None:
+        waiting.append(connection.client.to_send)
+        await catch_up(connection)
+
+    monkeypatch.setattr(Connection, "catch_up", listened)
+    async with bench() as place:
+        script = await place.script()
+        outcomes = (await send(place.hop(script), content=(CONTENT * 2000, CONTENT)))[1]
+        assert kinds(outcomes) == ["Delivered 250"]
+    assert waiting == [0]

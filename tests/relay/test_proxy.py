@@ -13,6 +13,7 @@ from saslpy.protocols.smtp.addresses import Mailbox
 from saslpy.protocols.smtp.parameters import RcptParameters
 from saslpy.protocols.smtp.replies import Reply, reply
 from saslpy.protocols.smtp.transaction import Recipient
+from saslpy.relay.dial import Bounds
 from saslpy.relay.outcome import Deferred, Delivered, Outcome, Refused
 from saslpy.relay.proxy import NO_ROUTE, SEPARATELY, Proxy, one_reply, open_proxy
 from saslpy.relay.routes import Route
@@ -48,7 +49,7 @@ async def standing(*hops: ScriptedHop, timeout: float = 5.0) -> AsyncIterator[Pr
             scheme = "lmtp:" if hop.lmtp else "smtp://"
             routes.append(Route(domains=(domain,), via=f"{scheme}127.0.0.1:{hop.port}"))
         log, _ = list_log()
-        yield open_proxy(nursery, routes, "me.test", log, timeout=timeout)
+        yield open_proxy(nursery, routes, "me.test", log, bounds=Bounds(timeout, timeout))
         nursery.cancel_scope.cancel()
 
 

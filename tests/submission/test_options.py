@@ -128,6 +128,7 @@ TLS = 'tls = { certificate = "pair.pem" }'
         ("[[relay", '[relay]\nmode = "queue"\n[[relay', "relay.mode: there is no queue yet"),
         ("[[relay", '[relay]\nmode = "prox"\n[[relay', "relay.mode: expected one of proxy, queue, got 'prox'"),
         ("[[relay", "[relay]\ntimeout_seconds = 0\n[[relay", "relay.timeout_seconds: must be from 0.1"),
+        ("[[relay", "[relay]\nfinal_timeout_seconds = 0\n[[relay", "relay.final_timeout_seconds: must be from 0.1"),
         (ROUTE, ROUTE + ROUTE, "relay.route[1].domains[0]: route[0] is for '*' already"),
         ('"smtp:', '"sntp:', "relay.route[0].via: expected"),
         ("hostname", "hostnam", "submission.hostnam: unknown key; did you mean 'hostname'?"),

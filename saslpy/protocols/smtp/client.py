@@ -1,8 +1,8 @@
 """The client's side of SMTP and LMTP (RFC 5321, RFC 2033), without I/O: commands out, replies in.
 
 ``Client`` is one connection. What is to be done on it are generators (``opening`` here, ``sending``), each of which yields
-``Step.REPLY`` and is sent the next reply; or ``Step.HANDSHAKE`` when TLS must be spoken now. Before a step, and at the end,
-what ``data_to_send`` has is sent::
+``Step.REPLY`` or ``Step.VERDICT`` and is sent the next reply; or ``Step.HANDSHAKE`` when TLS must be spoken now. Before a
+step, and at the end, what ``data_to_send`` has is sent::
 
     S: 220 …        C: EHLO name            LHLO for LMTP; HELO where EHLO is not known
     C: STARTTLS     S: 220                  nothing may stand behind it; what EHLO has told is forgotten

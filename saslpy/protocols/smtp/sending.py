@@ -176,7 +176,7 @@ class Sending:
             self.client.write(self._stuffer.end(), count)
         self.complete = True
         for _ in range(count):
-            answer = expect_verdict((yield Step.REPLY))
+            answer = expect_verdict((yield Step.VERDICT))
             self.answers.extend([answer] * (1 if self.client.lmtp else len(self.accepted)))
         self._data, self.client.dirty = None, False
 

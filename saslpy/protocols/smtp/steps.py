@@ -15,6 +15,7 @@ class Step(Enum):
     """What a generator waits for."""
 
     REPLY = auto()
+    VERDICT = auto()  # the reply to the whole content, which may take its time (RFC 5321, 4.5.3.2.6)
     HANDSHAKE = auto()
 
 

@@ -16,12 +16,16 @@ from typing import BinaryIO, TypeVar
 
 import trio
 
-from ..protocols.smtp.envelope import Envelope
+from ..protocols.smtp.capabilities import Capabilities
+from ..protocols.smtp.envelope import Envelope, fault
 from ..protocols.smtp.replies import RECIPIENT_OK, message_taken
 from ..protocols.smtp.transaction import Recipient
-from .outcome import UNWRITABLE, Accepted, Answer, Deferred, Delivered, Outcome
+from .outcome import UNWRITABLE, Accepted, Answer, Deferred, Delivered, Outcome, answer
 
 T = TypeVar("T")
+
+OFFERS = Capabilities(dict.fromkeys(("SMTPUTF8", "8BITMIME", "BINARYMIME", "CHUNKING"), ""))
+"""What a folder can take, in a next hop's words."""
 
 SUBFOLDERS = ("tmp", "new", "cur")
 
@@ -53,7 +57,10 @@ class Capturing:
         self._accepted: list[Recipient] = []
 
     async def rcpt(self, *recipients: Recipient, data: bool = False) -> list[Answer]:
-        """Everybody is welcome."""
+        """Everybody is welcome, unless the message must be held, or is late already."""
+        refusal = fault(self._envelope.later(trio.current_time()), OFFERS, confidential=True, final=True)
+        if refusal is not None:
+            return [answer(refusal)] * len(recipients)
         self._accepted.extend(recipients)
         return [Accepted(RECIPIENT_OK)] * len(recipients)
 

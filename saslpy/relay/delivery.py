@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Sequence
 
+import trio
+
 from ..protocols.smtp.content import Unsendable
-from ..protocols.smtp.envelope import Envelope
+from ..protocols.smtp.envelope import TOO_LATE, Envelope
 from ..protocols.smtp.replies import BAD_CONTENT, Reply
 from ..protocols.smtp.sending import Sending
 from ..protocols.smtp.steps import Unusable
@@ -117,7 +119,7 @@ class Delivery:
 
     async def _over(self, connection: Connection, recipients: Sequence[Recipient], data: bool) -> list[Reply]:
         connection.messages += 1
-        sending = Sending(connection.client, self._envelope)
+        sending = Sending(connection.client, self._envelope.later(trio.current_time()))
         replies = await connection.run(sending.recipients(recipients, data))
         self._sending = sending
         return replies
@@ -139,17 +141,19 @@ class Delivery:
 
     async def _send(self, connection: Connection, sending: Sending, pieces: AsyncIterable[bytes]) -> None:
         if not await connection.run(sending.begin()):
-            return
+            return None
         size = 0
         async for piece in pieces:
             size += len(piece)
             if not await connection.run(sending.piece(piece)):
-                return
+                return None
         # whatever it says before the end has come is no answer to it, and it may say it while it takes nothing in
         if size >= SEND:
             await connection.flush()
         await connection.catch_up()
-        await connection.run(sending.end())
+        if self._envelope.later(trio.current_time()).expired:
+            return sending.refuse(TOO_LATE)
+        return await connection.run(sending.end())
 
     async def _reason(self, connection: Connection, sending: Sending) -> Reply | None:
         """Why a hop has ended the connection in the middle of the content, if it has said."""

@@ -29,7 +29,7 @@ import trio
 from ..networks import Network, within
 from ..observe.log import Log
 from ..protocols.smtp import replies
-from ..protocols.smtp.options import EXTENSIONS, Options
+from ..protocols.smtp.options import EXTENSIONS, FutureRelease, Options
 from ..protocols.smtp.server import Connection
 from ..relay.proxy import Relaying
 from ..submission.crowd import site
@@ -144,6 +144,9 @@ class SubmissionServer:
             extensions=EXTENSIONS if options.context is not None else EXTENSIONS - {"STARTTLS"},
             xclient=xclient,
             repair_line_ends=options.repair_line_ends,
+            future_release=FutureRelease(options.future_release) if options.future_release else None,
+            deliver_by=0,
+            priorities="",
             limits=options.limits,
         )
 

@@ -21,6 +21,7 @@ class SubmissionOptions:
     first byte. ``proxy_protocol``: connections from there must begin with a PROXY header. ``xclient``: clients there may
     say XCLIENT. ``per_client``: connections of one client at a time, over all workers. ``legacy``: what an address may
     without a login.
+    ``future_release``: how long a next hop may be asked to hold a message, 0 for not at all.
     """
 
     hostname: str
@@ -34,6 +35,7 @@ class SubmissionOptions:
     trace_client: bool = False
     trace_login: bool = False
     repair_line_ends: bool = False
+    future_release: int = 0
     proxy_protocol: Sequence[Network] = ()
     xclient: Sequence[Network] = ()
     per_client: int = 50
@@ -54,6 +56,7 @@ class SubmissionOptions:
             "trace_client": submission.trace_client,
             "trace_login": submission.trace_login,
             "repair_line_ends": submission.repair_line_ends,
+            "future_release": submission.future_release,
             "command_timeout": submission.command_timeout,
             "data_timeout": submission.data_timeout,
             "handshake_timeout": submission.handshake_timeout,

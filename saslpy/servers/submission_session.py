@@ -222,7 +222,8 @@ class Session:
             self.machine.refuse(refusal or replies.AUTH_REQUIRED)
             return
         self.machine.accept()
-        async with self.server.relay.begin(Envelope(mail.sender, mail.parameters), folded(who.login)) as transfer:
+        envelope = Envelope(mail.sender, mail.parameters, trio.current_time())
+        async with self.server.relay.begin(envelope, folded(who.login)) as transfer:
             await Transaction(self, who, mail, transfer).run()
             await self.send()  # he need not wait until the hop's connection is put away
 

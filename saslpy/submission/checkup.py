@@ -56,6 +56,8 @@ def warnings(settings: Settings, now: datetime | None = None) -> Iterator[Told]:
     yield from _legacy(submission)
     if settings.relay is not None:
         yield from _routes(settings.relay)
+        if submission.future_release:
+            yield from _holds(settings.relay)
 
 
 def certificates(tls: Tls) -> Iterator[tuple[str, Certificate]]:
@@ -142,6 +144,15 @@ def _same(server: Server, listen: SubmissionListen) -> bool:
         return False
     ours = ipaddress.ip_address(place.host)
     return server.host == str(ours) or (server.local and (ours.is_loopback or ours.is_unspecified))
+
+
+def _holds(relay: Relay) -> Iterator[Told]:
+    for number, route in enumerate(relay.route):
+        if not any(isinstance(place, Server) and place.protocol == "smtp" for place in route.places()):
+            yield (
+                "submission.future_release",
+                f"nobody at relay.route[{number}] can hold a message: its recipients are refused where that is asked for",
+            )
 
 
 def _routes(relay: Relay) -> Iterator[Told]:

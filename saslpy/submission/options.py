@@ -206,6 +206,9 @@ class Submission:
     ``remove_headers`` are field names beyond those that are always removed, where ``*`` stands for anything.
     ``authserv_ids``: other names than ``hostname`` in whose name nobody may send Authentication-Results.
 
+    ``future_release``: seconds for which a client may ask that a message be held (RFC 4865); 0 does not offer it. It is the
+    next hop that holds it: recipients of one that cannot are refused.
+
     ``command_timeout``, ``data_timeout`` (between two packets of a message) and ``handshake_timeout`` are seconds.
     """
 
@@ -218,6 +221,7 @@ class Submission:
     repair_line_ends: bool = False
     remove_headers: tuple[str, ...] = ()
     authserv_ids: tuple[str, ...] = ()
+    future_release: int = 0
     command_timeout: float = 300.0
     data_timeout: float = 180.0
     handshake_timeout: float = 30.0
@@ -228,6 +232,7 @@ class Submission:
     def __post_init__(self) -> None:
         object.__setattr__(self, "hostname", _hostname(self.hostname))
         check_number("workers", self.workers, 1, 64)
+        check_number("future_release", self.future_release, 0, 999_999_999)
         for key in ("command_timeout", "data_timeout", "handshake_timeout"):
             check_number(key, getattr(self, key), 0.1, 3600)
         for number, name in enumerate(self.remove_headers):

@@ -92,7 +92,7 @@ def refuse_rest(session: Session, reply: Reply) -> None:
 
 def _greet(session: Session, hello: Hello, reply: Reply | None) -> None:
     session.hello, session.esmtp = hello.name, hello.extended
-    lines = extensions.lines(session.offered) if hello.extended else []
+    lines = extensions.lines(session.options, session.offered) if hello.extended else []
     session.move("EHLO", reply or replies.hello(session.options.hostname, lines))
 
 

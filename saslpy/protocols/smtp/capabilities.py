@@ -27,6 +27,12 @@ class Capabilities:
         return int(text) if re.fullmatch(r"\d{1,20}", text, re.ASCII) else 0
 
     @property
+    def min_by_time(self) -> int:
+        """Seconds of BY at least, 0 where none are told (RFC 2852, 2). It is the first of a list."""
+        text = self.keywords.get("DELIVERBY", "").partition(",")[0]
+        return int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else 0
+
+    @property
     def mechanisms(self) -> tuple[str, ...]:
         """Those of AUTH."""
         return tuple(self.keywords.get("AUTH", "").upper().split())

@@ -1,14 +1,17 @@
 """MAIL and RCPT as they are said to a next hop: with what it offers of what our client has asked for.
 
-What it does not offer is left out where nothing is lost by that (SIZE, BODY=8BITMIME, DSN, MT-PRIORITY, BY with N), and a
-permanent fault where it is: addresses beyond ASCII, binary content, a time of release, and what must be encrypted on its
-whole way.
+What it does not offer is left out where the message may go without it (SIZE, BODY=8BITMIME, DSN, BY with N; MT-PRIORITY,
+which its sender is told), and a permanent fault where it may not: addresses beyond ASCII, binary content, a time of
+release, BY with R, and what must be encrypted on its whole way.
+
+A final delivery (``final``: LMTP, a folder) is at once, and needs no DELIVERBY to be in time. Times that count from now
+(BY, HOLDFOR) have run since our client has said them: ``Envelope.at``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from . import xtext
 from .addresses import Mailbox
@@ -21,23 +24,42 @@ NEEDS_UTF8 = reply(553, "5.6.7", "The next hop cannot take addresses or headers 
 NEEDS_BINARY = reply(554, "5.6.3", "The next hop cannot take binary content")
 NEEDS_TLS = reply(550, "5.7.30", "The next hop does not support REQUIRETLS")
 NEEDS_RELEASE = reply(554, "5.3.3", "The next hop cannot release the message later")
-NEEDS_DELIVERY = reply(554, "5.4.7", "The next hop does not promise delivery in time")
+NEEDS_DELIVERY = reply(554, "5.3.3", "The next hop does not promise delivery in time")
+TOO_LATE = reply(554, "5.4.7", "The time for delivery has expired")
+TOO_SOON = reply(554, "5.4.7", "The next hop does not promise delivery in so short a time")
+PRIORITY_CHANGED = "0 is the new priority assigned to the message, since the next hop knows no priorities"
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """``sender`` is None for the null sender. ``parameters`` are what our client has asked for."""
+    """``sender`` is None for the null sender. ``parameters`` are what our client has asked for at a time, in seconds."""
 
     sender: Mailbox | None
     parameters: MailParameters = field(default_factory=MailParameters)
+    at: float = 0.0
 
     @property
     def binary(self) -> bool:
         """Whether CR, LF and NUL may stand anywhere in the content."""
         return self.parameters.body == "BINARYMIME"
 
+    @property
+    def expired(self) -> bool:
+        """Whether it should come back now, since it is late (RFC 2852)."""
+        by = self.parameters.deliver_by
+        return by is not None and by.returned and by.seconds <= 0
 
-def fault(envelope: Envelope, offers: Capabilities, confidential: bool) -> Reply | None:
+    def later(self, now: float) -> Envelope:
+        """With what is left of its times now (RFC 2852, 4.1.4; RFC 4865, 4)."""
+        given, passed = self.parameters, int(now - self.at)
+        if not passed or (given.deliver_by is None and given.hold_for is None):
+            return self
+        by = given.deliver_by.later(passed) if given.deliver_by is not None else None
+        hold = max(given.hold_for - passed, 1) if given.hold_for else given.hold_for
+        return Envelope(self.sender, replace(given, deliver_by=by, hold_for=hold), now)
+
+
+def fault(envelope: Envelope, offers: Capabilities, confidential: bool, final: bool = False) -> Reply | None:
     """Why a hop cannot take any message of the envelope. ``confidential``: REQUIRETLS can be honoured (RFC 8689)."""
     given = envelope.parameters
     reasons = {
@@ -45,10 +67,28 @@ def fault(envelope: Envelope, offers: Capabilities, confidential: bool) -> Reply
         NEEDS_UTF8: envelope.sender is not None and envelope.sender.utf8 and not _utf8(given, offers),
         NEEDS_BINARY: envelope.binary and not {"BINARYMIME", "CHUNKING"} <= offers.keywords.keys(),
         NEEDS_RELEASE: _held(given) and "FUTURERELEASE" not in offers,
-        NEEDS_DELIVERY: given.deliver_by is not None and given.deliver_by.returned and "DELIVERBY" not in offers,
         TOO_LARGE: 0 < offers.size < (given.size or 0),
     }
-    return next((reason for reason, applies in reasons.items() if applies), None)
+    return next((reason for reason, applies in reasons.items() if applies), None) or _late(envelope, offers, final)
+
+
+def _late(envelope: Envelope, offers: Capabilities, final: bool) -> Reply | None:
+    """Why a message that comes back if it is late would be (RFC 2852, 4)."""
+    by = envelope.parameters.deliver_by
+    if by is None or not by.returned:
+        return None
+    if envelope.expired:
+        return TOO_LATE
+    if "DELIVERBY" not in offers:
+        return None if final else NEEDS_DELIVERY
+    return TOO_SOON if by.seconds < offers.min_by_time else None
+
+
+def told(answer: Reply, envelope: Envelope, offers: Capabilities) -> Reply:
+    """A hop's answer to a whole message, with what became of its priority (RFC 6710, 8: X.3.6 and the new one)."""
+    if not (answer.positive and envelope.parameters.priority) or "MT-PRIORITY" in offers:
+        return answer
+    return replace(answer, enhanced="2.3.6", lines=(PRIORITY_CHANGED, *answer.lines))
 
 
 def recipient_fault(recipient: Recipient, envelope: Envelope, offers: Capabilities) -> Reply | None:
@@ -89,7 +129,7 @@ def _mail_parameters(given: MailParameters, offers: Capabilities) -> Iterator[st
     if given.hold_for is not None:
         yield f"HOLDFOR={given.hold_for}"
     if given.hold_until is not None:
-        yield f"HOLDUNTIL={given.hold_until.isoformat()}"
+        yield f"HOLDUNTIL={given.hold_until.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
     if given.deliver_by is not None and "DELIVERBY" in offers:
         yield f"BY={given.deliver_by}"
     if given.priority is not None and "MT-PRIORITY" in offers:

@@ -47,7 +47,7 @@ def offered(options: Options, mechanisms: tuple[str, ...], tls: bool) -> Mapping
 def _further(options: Options) -> dict[str, str]:
     found = {}
     if options.future_release is not None:
-        found["FUTURERELEASE"] = str(options.future_release)
+        found["FUTURERELEASE"] = ""  # what it says changes with the time
     if options.deliver_by is not None:
         found["DELIVERBY"] = str(options.deliver_by) if options.deliver_by else ""
     if options.priorities is not None:
@@ -62,6 +62,8 @@ def _limits(limits: Limits) -> str:
     return " ".join(f"{name}={value}" for name, value in named if value)
 
 
-def lines(found: Mapping[str, str]) -> list[str]:
-    """EHLO's lines."""
+def lines(options: Options, found: Mapping[str, str]) -> list[str]:
+    """EHLO's lines, now."""
+    if options.future_release is not None:
+        found = {**found, "FUTURERELEASE": str(options.future_release)}
     return [f"{name} {more}" if more else name for name, more in found.items()]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 EXTENSIONS = frozenset(
     (
@@ -49,10 +50,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class FutureRelease:
-    """How long a message may be held (RFC 4865), in seconds from now and as a date."""
+    """How long a message may be held (RFC 4865): seconds from now, which ``clock`` tells."""
 
     seconds: int
-    until: datetime
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    @property
+    def until(self) -> datetime:
+        """The same as a date."""
+        return self.clock() + timedelta(seconds=self.seconds)
 
     def __str__(self) -> str:
         return f"{self.seconds} {self.until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

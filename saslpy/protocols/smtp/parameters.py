@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -24,8 +24,11 @@ MAX_ENVID = 100
 MAX_ORCPT = 500
 """Characters (RFC 3461, 4.4 and 4.2)."""
 
+MAX_BY = 999_999_999
+"""Seconds of BY, in both directions (RFC 2852, 4)."""
+
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\x80-\U0010ffff]+))?")
-_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII | re.IGNORECASE)  # UTC alone (RFC 4865)
 _BY = re.compile(r"([+-]?\d{1,9});([NR])(T?)", re.IGNORECASE | re.ASCII)
 
 
@@ -44,6 +47,10 @@ class DeliverBy:
     seconds: int
     returned: bool
     traced: bool = False
+
+    def later(self, seconds: int) -> DeliverBy:
+        """What is left of it."""
+        return replace(self, seconds=max(self.seconds - seconds, -MAX_BY))
 
     def __str__(self) -> str:
         return f"{self.seconds};{'R' if self.returned else 'N'}{'T' if self.traced else ''}"
@@ -164,7 +171,7 @@ def _envid(text: str) -> str:
 def _hold_until(text: str) -> datetime:
     if not _DATE.fullmatch(text):
         raise ValueError("no date")
-    return datetime.fromisoformat(text)
+    return datetime.fromisoformat(text.upper())
 
 
 def _by(text: str) -> DeliverBy:

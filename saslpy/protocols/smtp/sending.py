@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from .client import OUT_OF_STEP, Client, expect_verdict
 from .content import Stuffer
-from .envelope import NEEDS_UTF8, Envelope, fault, mail_line, rcpt_line, recipient_fault
+from .envelope import NEEDS_UTF8, Envelope, fault, mail_line, rcpt_line, recipient_fault, told
 from .replies import Reply
 from .steps import Step, Steps, Unusable
 from .transaction import Recipient
@@ -47,7 +47,7 @@ class Sending:
         self.answers: list[Reply] = []
         self.complete = False
         """Whether the end of the content has been said: it may be the hop's now, whatever is answered."""
-        self._fault = fault(envelope, client.capabilities, client.confidential)
+        self._fault = fault(envelope, client.capabilities, client.confidential, final=client.lmtp)
         self._mail: Reply | None = None
         self._data: Reply | None = None
         self._stuffer = Stuffer()
@@ -150,13 +150,13 @@ class Sending:
         if answer.positive and answer.code != 354:
             raise Unusable(OUT_OF_STEP, f"an answer to DATA that makes no sense: {answer}")
         if not answer.positive:
-            self._refuse(answer)
+            self.refuse(answer)
         return answer.positive
 
     def piece(self, data: bytes) -> Steps[bool]:
         """The next piece of the content. Whether more may follow. Raises ``Unsendable``, ``Unusable``: close, at once."""
         if self._header is not None and not self._header.look(data):
-            self._refuse(NEEDS_UTF8)
+            self.refuse(NEEDS_UTF8)
             return False
         if not self.envelope.binary:
             self.client.write(self._stuffer.encode(data))
@@ -164,7 +164,7 @@ class Sending:
         self.client.write(b"BDAT %d\r\n" % len(data) + data, 1)
         answer = expect_verdict((yield Step.REPLY))
         if not answer.positive:
-            self._refuse(answer)
+            self.refuse(answer)
         return answer.positive
 
     def end(self) -> Steps[None]:
@@ -176,7 +176,7 @@ class Sending:
             self.client.write(self._stuffer.end(), count)
         self.complete = True
         for _ in range(count):
-            answer = expect_verdict((yield Step.VERDICT))
+            answer = told(expect_verdict((yield Step.VERDICT)), self.envelope, self.client.capabilities)
             self.answers.extend([answer] * (1 if self.client.lmtp else len(self.accepted)))
         self._data, self.client.dirty = None, False
 
@@ -185,7 +185,8 @@ class Sending:
         """Whether the hop waits for content, or more of it. Where none comes, the connection must end, without its end."""
         return self._data is not None and self._data.code == 354
 
-    def _refuse(self, reply: Reply) -> None:
+    def refuse(self, reply: Reply) -> None:
+        """Nobody gets it, and that is why."""
         self.answers = [reply] * len(self.accepted)
 
 

@@ -20,6 +20,7 @@ from saslpy.protocols.smtp.client import Client, Terms
 from saslpy.protocols.smtp.content import Unsendable
 from saslpy.protocols.smtp.envelope import Envelope, mail_line, rcpt_line
 from saslpy.protocols.smtp.parameters import DeliverBy, MailParameters, OriginalRecipient, RcptParameters
+from saslpy.protocols.smtp.parameters import mail as mail_parameters
 from saslpy.protocols.smtp.replies import Reply
 from saslpy.protocols.smtp.sending import MAX_GROUP, Sending
 from saslpy.protocols.smtp.steps import Step, Steps, Unusable
@@ -497,7 +498,9 @@ def test_parameters_are_those_that_are_offered(offered: Sequence[str], mail: str
         (MailParameters(requiretls=True), ("REQUIRETLS",), "5.7.30"),
         (MailParameters(hold_for=5), (), "5.3.3"),
         (MailParameters(hold_for=0), (), "5.3.3"),
-        (MailParameters(deliver_by=DeliverBy(5, True)), (), "5.4.7"),
+        (MailParameters(deliver_by=DeliverBy(5, True)), (), "5.3.3"),
+        (MailParameters(deliver_by=DeliverBy(5, True)), ("DELIVERBY 6,x",), "5.4.7"),
+        (MailParameters(deliver_by=DeliverBy(0, True)), ("DELIVERBY",), "5.4.7"),
         (MailParameters(size=101), ("SIZE 100",), "5.3.4"),
     ],
 )
@@ -506,6 +509,30 @@ def test_what_a_hop_must_offer(parameters: MailParameters, offered: Sequence[str
     answers = wire.run(Sending(wire.client, Envelope(JOE, parameters)).recipients([TO_ANN, TO_BEN]))
     assert [(reply.permanent, reply.enhanced) for reply in answers] == [(True, code)] * 2
     assert wire.said == []
+
+
+@pytest.mark.parametrize(
+    ("text", "passed", "left"),
+    [
+        ("HOLDFOR=60 BY=100;RT MT-PRIORITY=-9", 9.9, "HOLDFOR=51 BY=91;RT MT-PRIORITY=-9"),
+        ("HOLDFOR=60", 3600.0, "HOLDFOR=1"),
+        ("BY=5;N", 7.0, "BY=-2;N"),
+        ("BY=-999999999;N", 7.0, "BY=-999999999;N"),
+        ("HOLDUNTIL=0001-01-01T00:00:00.5z BY=+6;R", 1.0, "HOLDUNTIL=0001-01-01T00:00:00Z BY=5;R"),
+    ],
+)
+def test_times_run_on_until_a_hop_hears_them(text: str, passed: float, left: str) -> None:
+    offers = offering("FUTURERELEASE 1 2030-01-01T00:00:00Z", "DELIVERBY 5", "MT-PRIORITY MIXER")
+    asked = Envelope(JOE, mail_parameters(text, {"FUTURERELEASE", "DELIVERBY", "MT-PRIORITY"}), at=10.0)
+    later = asked.later(10.0 + passed)
+    assert envelopes.fault(later, offers, False) is None
+    assert mail_line(later, offers) == f"MAIL FROM:<joe@example.org> {left}"
+
+
+def test_a_final_delivery_is_in_time_at_once() -> None:
+    by = Envelope(JOE, MailParameters(deliver_by=DeliverBy(5, True)))
+    assert envelopes.fault(by, offering(), False, final=True) is None
+    assert envelopes.fault(by.later(5.0), offering(), False, final=True) == envelopes.TOO_LATE
 
 
 def test_requiretls_is_honoured() -> None:

@@ -59,7 +59,7 @@ def test_what_is_offered_with_tls() -> None:
 
 
 def test_what_is_offered_where_it_is_configured() -> None:
-    release = FutureRelease(3600, datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC))
+    release = FutureRelease(3600, lambda: datetime(2030, 1, 2, 2, 4, 5, tzinfo=UTC))
     host = greeted(options(future_release=release, deliver_by=60, priorities="MIXER", xclient=True, messages=9))
     assert offered(host)[-4:] == [
         "FUTURERELEASE 3600 2030-01-02T03:04:05Z",
@@ -418,13 +418,22 @@ def test_messages_over_the_limit() -> None:
 
 
 def test_a_release_beyond_the_limit() -> None:
-    release = FutureRelease(3600, datetime(2030, 1, 1, tzinfo=UTC))
+    release = FutureRelease(3600, lambda: datetime(2029, 12, 31, 23, tzinfo=UTC))
     host = ready(options(future_release=release))
     said = host.send(
         *(b"MAIL FROM:<> HOLDFOR=3601\r\n", b"MAIL FROM:<> HOLDUNTIL=2030-01-01T00:00:01Z\r\n"),
-        *(b"MAIL FROM:<> HOLDUNTIL=0001-01-01T00:00:00+14:00\r\n", b"RSET\r\n", b"MAIL FROM:<> HOLDFOR=3600\r\n"),
+        *(b"MAIL FROM:<> HOLDUNTIL=0001-01-01T00:00:00Z\r\n", b"RSET\r\n", b"MAIL FROM:<> HOLDFOR=3600\r\n"),
     )
     assert codes(said) == [501, 501, 250, 250, 250]
+    assert said.startswith(b"501 5.5.4 The release time is beyond the limit\r\n")
+
+
+def test_the_latest_release_moves_on() -> None:
+    times = [datetime(2030, 1, 1, tzinfo=UTC), datetime(2030, 1, 2, tzinfo=UTC)]
+    host = greeted(options(future_release=FutureRelease(3600, lambda: times[0])))
+    assert "FUTURERELEASE 3600 2030-01-01T01:00:00Z" in offered(host)
+    del times[0]
+    assert "FUTURERELEASE 3600 2030-01-02T01:00:00Z" in offered(host)
 
 
 def test_requiretls_is_for_tls() -> None:

@@ -128,6 +128,11 @@ TLS = 'tls = { certificate = "pair.pem" }'
         ("[[relay", '[relay]\nmode = "queue"\n[[relay', "relay.mode: there is no queue yet"),
         ("[[relay", '[relay]\nmode = "prox"\n[[relay', "relay.mode: expected one of proxy, queue, got 'prox'"),
         ("[[relay", "[relay]\ntimeout_seconds = 0\n[[relay", "relay.timeout_seconds: must be from 0.1"),
+        (
+            'hostname = "mail.example.org"',
+            "future_release = -1",
+            "submission.future_release: must be from 0 to 999999999",
+        ),
         ("[[relay", "[relay]\nfinal_timeout_seconds = 0\n[[relay", "relay.final_timeout_seconds: must be from 0.1"),
         (ROUTE, ROUTE + ROUTE, "relay.route[1].domains[0]: route[0] is for '*' already"),
         ('"smtp:', '"sntp:', "relay.route[0].via: expected"),
@@ -273,6 +278,14 @@ def test_check_refuses_circles(folder: Path, via: str) -> None:
     assert "is listen[0]: mail would go in a circle" in told(settings, "faults")["relay.route[0].via"]
     settings = read(folder, changed("smtp://smarthost.example.net:587", via.replace("587", "25")))
     assert told(settings, "faults") == {}
+
+
+def test_check_warns_where_nobody_can_hold_a_message(folder: Path) -> None:
+    text = GOOD.replace('hostname = "mail.example.org"', 'hostname = "mail.example.org"\nfuture_release = 86400')
+    assert "submission.future_release" not in told(read(folder, text), "warnings")
+    text += '[[relay.route]]\ndomains = ["example.org"]\nvia = "lmtp:/run/dovecot/lmtp"\n'
+    found = told(read(folder, text), "warnings")["submission.future_release"]
+    assert found.startswith("nobody at relay.route[1] can hold a message")
 
 
 def test_check_recommends_and_warns(folder: Path) -> None:

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
+import trustme
 
 from saslpy.protocols.smtp.envelope import Envelope
-from saslpy.protocols.smtp.parameters import MailParameters
+from saslpy.protocols.smtp.parameters import DeliverBy, MailParameters
 
 from ..real.dovecot import Dovecot
 from ..real.postfix import Postfix
 from ..real.saslpy import folder
+from ..real.sendmail import HOST, Sendmail
 from ..real.sink import SmtpSink
 from ..real.system import need_root
 from .host import ANN, BEN, JOE, bench, kinds, send, to
@@ -110,3 +113,26 @@ async def test_dovecot_by_lmtp(root: Path) -> None:
         for name in ("ann", "ben"):
             (file,) = (home / name / "Maildir" / "new").iterdir()
             assert file.read_bytes().replace(b"\r\n", b"\n").endswith(LONG.replace(b"\r\n", b"\n"))
+
+
+@pytest.fixture
+def sendmail(root: Path) -> Iterator[Sendmail]:
+    certificate = root / "server.pem"
+    trustme.CA().issue_cert(HOST).private_key_and_cert_chain_pem.write_to_path(certificate)
+    with Sendmail(root, "define(`confDELIVER_BY_MIN', `60')dnl", "", certificate) as running:
+        yield running
+
+
+async def test_sendmail_knows_times_of_delivery(sendmail: Sendmail) -> None:
+    """It refuses every recipient, with whom it takes him for: then MAIL with BY was understood."""
+    async with bench() as here:
+        hop = here.hop(f"smtp://127.0.0.1:{sendmail.port}")
+
+        async def heard(seconds: int, returned: bool) -> str:
+            asked = MailParameters(deliver_by=DeliverBy(seconds, returned), priority=3)
+            (answer,), _ = await send(hop, envelope=Envelope(JOE.sender, asked, trio.current_time()))
+            return str(answer.reply)
+
+        assert (await heard(60, True)).endswith("... you are ")
+        assert (await heard(-5, False)).endswith("... you are ")
+        assert await heard(59, True) == "554 5.4.7 The next hop does not promise delivery in so short a time"

@@ -447,3 +447,12 @@ async def test_nothing_waits_to_be_sent_when_the_hop_is_listened_to(monkeypatch:
         outcomes = (await send(place.hop(script), content=(CONTENT * 2000, CONTENT)))[1]
         assert kinds(outcomes) == ["Delivered 250"]
     assert waiting == [0]
+
+
+@pytest.mark.parametrize("answer", [b"250 chunk\r\n250 taken\r\n", b"250 chunk\r\n250 ta"])
+async def test_a_yes_before_the_last_chunk_is_none(answer: bytes) -> None:
+    async with bench() as place:
+        script = await place.script(extensions=("BINARYMIME", "CHUNKING", "8BITMIME"), answers={"BDAT": answer})
+        binary = Envelope(JOE.sender, MailParameters(body="BINARYMIME"))
+        assert kinds((await send(place.hop(script), envelope=binary))[1]) == ["Deferred 451"]
+        assert "answered what was not asked" in place.lines[0]

@@ -50,6 +50,8 @@ GROUPED = [
         b"BDAT x\r\n",
         b"VRFY a\r\n",
         b"MAIL FROM:<joe@example.org> SIZE=9999\r\n",
+        b"MAIL FROM:<joe@example.org> BY=60;R MT-PRIORITY=-3\r\n",
+        b"MAIL FROM:<joe@example.org> BY=0;R HOLDFOR=1\r\n",
     ),
 ]
 LAST = [

@@ -11,6 +11,8 @@ import trio
 
 from saslpy.relay.proxy import open_proxy
 from saslpy.relay.routes import Route
+from saslpy.servers.submission_options import SubmissionOptions
+from saslpy.submission.options import Submission
 
 from ..fakes import list_log
 from ..real.sink import ScriptedHop
@@ -111,3 +113,8 @@ async def test_a_priority_ends_where_nobody_knows_it() -> None:
             b"250 2.3.6 taken\r\n"
         )
     assert hop.messages[0].mail == "MAIL FROM:<joe@example.org>"
+
+
+def test_the_configuration_says_how_long_a_message_may_be_held() -> None:
+    assert SubmissionOptions.of(Submission(hostname="mail.example.org", future_release=60)).future_release == 60
+    assert SubmissionOptions.of(Submission(hostname="mail.example.org")).future_release == 0

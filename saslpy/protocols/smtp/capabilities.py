@@ -28,7 +28,7 @@ class Capabilities:
 
     @property
     def min_by_time(self) -> int:
-        """Seconds of BY at least, 0 where none are told (RFC 2852, 2). It is the first of a list."""
+        """Seconds of BY at least, 0 where none are told (RFC 2852). It is the first of a list."""
         text = self.keywords.get("DELIVERBY", "").partition(",")[0]
         return int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else 0
 

@@ -50,7 +50,7 @@ class Envelope:
         return by is not None and by.returned and by.seconds <= 0
 
     def later(self, now: float) -> Envelope:
-        """With what is left of its times now (RFC 2852, 4.1.4; RFC 4865, 4)."""
+        """With what is left of its times now (RFC 2852, RFC 4865)."""
         given, passed = self.parameters, int(now - self.at)
         if not passed or (given.deliver_by is None and given.hold_for is None):
             return self
@@ -73,7 +73,7 @@ def fault(envelope: Envelope, offers: Capabilities, confidential: bool, final: b
 
 
 def _late(envelope: Envelope, offers: Capabilities, final: bool) -> Reply | None:
-    """Why a message that comes back if it is late would be (RFC 2852, 4)."""
+    """Why a message that comes back if it is late would be (RFC 2852)."""
     by = envelope.parameters.deliver_by
     if by is None or not by.returned:
         return None
@@ -85,7 +85,7 @@ def _late(envelope: Envelope, offers: Capabilities, final: bool) -> Reply | None
 
 
 def told(answer: Reply, envelope: Envelope, offers: Capabilities) -> Reply:
-    """A hop's answer to a whole message, with what became of its priority (RFC 6710, 8: X.3.6 and the new one)."""
+    """A hop's answer to a whole message, with what became of its priority (RFC 6710: X.3.6 and the new one)."""
     if not (answer.positive and envelope.parameters.priority) or "MT-PRIORITY" in offers:
         return answer
     return replace(answer, enhanced="2.3.6", lines=(PRIORITY_CHANGED, *answer.lines))

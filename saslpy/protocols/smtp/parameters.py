@@ -25,7 +25,7 @@ MAX_ORCPT = 500
 """Characters (RFC 3461, 4.4 and 4.2)."""
 
 MAX_BY = 999_999_999
-"""Seconds of BY, in both directions (RFC 2852, 4)."""
+"""Seconds of BY, in both directions (RFC 2852)."""
 
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\x80-\U0010ffff]+))?")
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII | re.IGNORECASE)  # UTC alone (RFC 4865)

@@ -41,6 +41,7 @@ class Session:
 
     __slots__ = (
         "_ended",
+        "_known",
         "_farewell",
         "_messages",
         "_name",
@@ -59,6 +60,7 @@ class Session:
         self.wire = wire
         self._name = name
         self._ended: Ended | None = None
+        self._known = True  # by his own address
         self._messages = 0
         self._until = math.inf
         self._farewell = replies.TIMED_OUT
@@ -66,8 +68,8 @@ class Session:
         self._begin(client)
 
     def _begin(self, client: str) -> None:
-        """As who he is now known to be, and with TLS or without."""
-        self.who = Who(client, self.server.options.legacy_of(client))
+        """As who he is now known to be, and with TLS or without. A proxy's address gives no rights."""
+        self.who = Who(client, self.server.options.legacy_of(client) if self._known else None)
         self.mechanisms = usable(self.server.offered, self.wire.tls)
         self.machine = self.server.machine(self)
         self._pace = Pace(self.server.options, trio.current_time())
@@ -103,7 +105,9 @@ class Session:
         server = self.server
         self._until = trio.current_time() + server.options.handshake_timeout
         if server.proxied(self.client):
-            self._begin(await proxied(self.wire) or self.client)
+            told = await proxied(self.wire)
+            self._known = bool(told)
+            self._begin(told or self.client)
         async with server.present(self.client) as present:
             if not present:
                 server.turn_away(self, known=present is not None)

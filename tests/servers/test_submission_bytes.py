@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import ipaddress
 import ssl
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ from .submission import (
     RCPT,
     STORE,
     Client,
+    authority,
     client_context,
     desk,
     plain,
@@ -311,6 +313,44 @@ async def test_tokens(mechanism: str) -> None:
             assert await client.code(MAIL) == 250
             assert "login=joe@example.org" in here.log("login")[-1]
         assert not any("wrong" in line or "right" in line for line in here.lines)
+
+
+async def test_cram_md5_is_no_good_twice() -> None:
+    async with desk(mechanisms=("CRAM-MD5",)) as here, here.connected() as client:
+        await hello(client)
+        first = base64.b64decode((await client.ask(b"AUTH CRAM-MD5\r\n"))[4:])
+        digest = hmac.digest(b"secret", first, "md5").hex()
+        right = encoded(f"joe@example.org {digest}".encode()) + b"\r\n"
+        await client.ask(b"*\r\n")
+        second = base64.b64decode((await client.ask(b"AUTH CRAM-MD5\r\n"))[4:])
+        assert first != second
+        assert await client.ask(right) == FAILED
+        digest = hmac.digest(b"secret", base64.b64decode((await client.ask(b"AUTH CRAM-MD5\r\n"))[4:]), "md5").hex()
+        assert await client.code(encoded(f"joe@example.org {digest}".encode()) + b"\r\n") == 235
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        (b"=", b"235"),
+        (encoded(b"joe@example.org"), b"235"),
+        (encoded(b"ann@example.org"), b"535"),
+        (encoded(b"joe@example.org\0ann@example.org"), b"5"),
+        (encoded(b"joe@example.org\r\n"), b"5"),
+    ],
+)
+async def test_a_certificate_is_for_its_owner(asked: bytes, answer: bytes) -> None:
+    ours, theirs = server_context(), client_context()
+    ours.verify_mode = ssl.CERT_OPTIONAL
+    authority().configure_trust(ours)
+    authority().issue_cert("joe@example.org").configure_cert(theirs)
+    async with desk(context=ours, mechanisms=("EXTERNAL",)) as here, here.connected() as client:
+        await hello(client)
+        await client.ask(b"STARTTLS\r\n")
+        await client.start_tls(theirs)
+        await client.ask(EHLO)
+        assert (await client.ask(b"AUTH EXTERNAL " + asked + b"\r\n")).startswith(answer)
+        assert await client.code(b"MAIL FROM:<ann@example.org>\r\n") in (530, 550)
 
 
 # --- lines and pipelining
@@ -596,7 +636,31 @@ async def test_nobody_negotiates_anew() -> None:
     assert b"no renegotiation" in done.stderr
 
 
-# --- a next hop that cannot do what was asked for
+# --- the next hop
+
+
+@pytest.mark.parametrize("lmtp", [False, True], ids=["SMTP", "LMTP"])
+async def test_what_is_no_end_in_chunks_is_none_for_the_hop(lmtp: bool) -> None:
+    """A chunk may hold what ends the hop's DATA; byte by byte nobody sees it as a whole."""
+    body = b"\r\nx\r\n.\r\nMAIL FROM:<a@b>\r\n..\r\n."
+    scripted = ScriptedHop(lmtp=lmtp)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(scripted.serve)
+        log, _ = list_log()
+        via = f"{'lmtp:' if lmtp else 'smtp://'}127.0.0.1:{scripted.port}"
+        relay = open_proxy(nursery, [Route(domains=("*",), via=via)], "me.test", log)
+        async with desk(relay=relay) as here, here.connected() as client:
+            for chunks in (1, len(HEADER + body)):
+                await client.ready(MAIL, RCPT) if chunks == 1 else [await client.ask(line) for line in (MAIL, RCPT)]
+                letter, size = HEADER + body, -(-len(HEADER + body) // chunks)
+                for at in range(0, len(letter), size):
+                    piece = letter[at : at + size]
+                    assert await client.code(b"BDAT %d\r\n" % len(piece) + piece) == 250
+                assert await client.code(b"BDAT 0 LAST\r\n") == 250
+        nursery.cancel_scope.cancel()
+    stuffed = b"\r\n\r\nx\r\n..\r\nMAIL FROM:<a@b>\r\n...\r\n..\r\n"
+    assert [one.content[-len(stuffed) :] for one in scripted.messages] == [stuffed, stuffed]
+    assert not any("a@b" in command for command in scripted.commands)
 
 
 async def test_what_a_next_hop_cannot_do() -> None:

@@ -59,7 +59,7 @@ async def _serve(settings: Settings, sockets: Sockets, log: Log, channel: socket
         nursery.start_soon(_flush_regularly, log)
         worker = Worker(settings, log)
         patience = settings.auth.deadline + settings.auth.min_seconds + SLOWER
-        async with RemoteDoor.over(channel, patience, worker.counts) as door:
+        async with RemoteDoor.over(channel, patience, worker.counts, worker.among) as door:
             try:
                 worker.open(sockets, door, nursery)
             except Exception as error:
@@ -92,6 +92,11 @@ class Worker:
         self._log = log
         self._fronts: list[_Front] = []
         self._accepting = trio.CancelScope()
+
+    @property
+    def among(self) -> int:
+        """How many workers there are, with this one."""
+        return self._submission.workers
 
     def counts(self) -> doorwire.Pong:
         """What it is at."""
@@ -129,7 +134,7 @@ class Worker:
             per_client=listen.max_connections_per_client,
         )
         server = SubmissionServer(door, options, relay, self._log)
-        shared = self._submission.workers > 1
+        shared = self.among > 1
         return _Front(server, AcceptLoop(listen.name, sock, server, self._most(listen), self._log, shared), sock)
 
     def _most(self, listen: SubmissionListen) -> int:

@@ -41,8 +41,8 @@ class Session:
 
     __slots__ = (
         "_ended",
-        "_known",
         "_farewell",
+        "_known",
         "_messages",
         "_name",
         "_pace",

@@ -56,14 +56,14 @@ class Both:
 
 
 @asynccontextmanager
-async def both(limits: Limits = Limits(), patience: float = 5.0) -> AsyncIterator[Both]:  # noqa: B008
+async def both(limits: Limits = Limits(), patience: float = 5.0, workers: int = 1) -> AsyncIterator[Both]:  # noqa: B008
     ours, theirs = wire.pair()
     with ours, theirs:
         theirs.setblocking(False)
         async with door_before(Users({"joe": "{PLAIN}secret"})) as standing, trio.open_nursery() as nursery:
             local = LocalDoor(standing.door, Counters(limits))
             doors = Doors(Link(ours), local, Crowd(), standing.log)
-            async with RemoteDoor.over(theirs, patience, lambda: doorwire.Pong(7, ())) as remote:
+            async with RemoteDoor.over(theirs, patience, lambda: doorwire.Pong(7, ()), workers) as remote:
                 made = Both(remote, doors, standing.lines)
                 nursery.start_soon(made.serve)
                 doors.offer(local.offered(("PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS")), go=True)
@@ -157,6 +157,30 @@ async def test_connections_of_a_client_are_counted_across_the_channel() -> None:
             assert first is True
 
 
+async def test_half_of_the_connections_of_a_client_are_shared_out_among_the_workers_beforehand() -> None:
+    async with both(workers=2) as pair, AsyncExitStack() as stack:
+        crowd = pair.doors._crowd
+        for count in range(6):  # two of its own, and what the two workers' shares leave of eight
+            assert await stack.enter_async_context(pair.remote.present("mail 192.0.2.7", 8)) is True
+            assert len(crowd) == (count >= 2)
+        async with pair.remote.present("mail 192.0.2.7", 8) as present:
+            assert present is False
+        pair.doors.link.close()
+        await pair.remote.orders.lost.wait()
+        await stack.aclose()
+        for _ in range(2):  # what is its own it can tell by itself
+            assert await stack.enter_async_context(pair.remote.present("mail 192.0.2.7", 8)) is True
+        async with pair.remote.present("mail 192.0.2.7", 8) as present:
+            assert present is None
+
+
+async def test_no_limit_of_connections_costs_no_question() -> None:
+    async with both() as pair, AsyncExitStack() as stack:
+        for _ in range(9):
+            assert await stack.enter_async_context(pair.remote.present("mail 192.0.2.7", 0)) is True
+        assert len(pair.doors._crowd) == 0
+
+
 async def test_a_connection_whose_answer_nobody_waited_for_is_not_counted_for_ever() -> None:
     async with both() as pair:
         for _ in range(3):
@@ -172,7 +196,7 @@ async def test_whether_there_are_too_many_could_not_be_found_out() -> None:
     async with both() as pair:
         pair.doors.link.close()
         await pair.remote.orders.lost.wait()
-        async with pair.remote.present("mail 192.0.2.7", 2) as present:
+        async with pair.remote.present("mail 192.0.2.7", 1) as present:
             assert present is None
 
 

@@ -52,7 +52,7 @@ class Daemon:
         return lines[0]
 
     def children(self, role: str = "") -> list[int]:
-        """The pids of its processes, of one role ("auth", "hash") or all."""
+        """The pids of its processes: those of one role ("auth", "hash") that run, or all, ended ones included."""
         listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return [int(pid) for pid in listed if not role or _comm(pid) == comm(role)]
 
@@ -70,8 +70,10 @@ class Daemon:
 
 
 def _comm(pid: str) -> str:
+    """What a process is called; nothing where it has ended, and waits to be reaped."""
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text().strip()
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition(" (")[2].rpartition(") ")
+        return "" if rest.startswith("Z") else name
     return ""
 
 

@@ -220,7 +220,7 @@ async def test_a_hash_that_cannot_be_computed_does_not_tell_who_exists(
         raise failure
 
     monkeypatch.setattr(HashThreads, "run", run)
-    async with door_before(Users(JOE)) as at:
+    async with door_before(Users({"joe": passwords.make("MD5-CRYPT", "pencil")})) as at:
         known = await at.door.verify("joe", "", "wrong", ORIGIN)
         unknown = await at.door.verify("nobody", "", "wrong", ORIGIN)
     assert isinstance(known, Defer)

@@ -10,12 +10,13 @@ from __future__ import annotations
 from . import libcrypt
 from .parsing import parse
 from .prepare import candidates
-from .readers import KNOWN, scheme_named
+from .readers import KNOWN, QUICK, scheme_named
 from .schemes import SCHEMES, make, weak
 from .secret import Fault, StoredSecret, UnusableSecret
 
 __all__ = [
     "KNOWN",
+    "QUICK",
     "SCHEMES",
     "Fault",
     "StoredSecret",

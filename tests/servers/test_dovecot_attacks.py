@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from saslpy import Account, Login
+from saslpy import Account, Login, passwords
 from saslpy.authenticator import Bounds
 from saslpy.observe.log import Log
 from saslpy.protocols.dovecot.client import ClientSide
@@ -45,7 +45,11 @@ class Gate:
     async def lookup(self, login: Login) -> Account | None:
         if not self.names or login.name in self.names:
             await self.open.wait()
-        return Account(login.name, ("{PLAIN}secret",))
+        return Account(login.name, (SECRET,))
+
+
+SECRET = passwords.make("MD5-CRYPT", "secret")
+"""A worker's to check, so that a check takes its time."""
 
 
 # --- floods

@@ -24,6 +24,7 @@ from ..settings import Listen, Settings
 from ..texts import describe, first_of
 from .control import Control, Message
 from .handover import NotHandedOver, unpacked
+from .soon import Soon
 from .status import status
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ def run(settings: Settings, sockets: Sockets, channel: socket.socket, log: Log) 
 async def _serve(settings: Settings, sockets: Sockets, channel: socket.socket, log: Log) -> None:
     with trio.open_signal_receiver(signal.SIGTERM) as signals:
         async with Control.over(channel) as control, trio.open_nursery() as nursery:
-            log.sink.later = trio.lowlevel.current_trio_token().run_sync_soon
+            soon = Soon()
+            nursery.start_soon(soon.run)
+            log.sink.later = soon
             nursery.start_soon(_flush_regularly, log)
             auth = Auth(control, nursery, log)
             await auth.adopt(settings, sockets)

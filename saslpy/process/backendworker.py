@@ -28,8 +28,8 @@ def serve(settings: BackendSettings, channel: socket.socket) -> None:
             raise TypeError("an isolated backend must be opened by a plain context manager")
         with manager as backend:
             channel.send(wire.encode(abilities(backend)))
-            ours = os.getpid()
-            while packet := channel.recv(wire.MAX_PACKET):
+            ours, room = os.getpid(), wire.Room()
+            while packet := room.receive(channel):
                 for answer in _answers(backend, questions.read_question(packet)):
                     if os.getpid() != ours:
                         # the backend (a PAM module, say) has forked, and come back here as its own child

@@ -40,8 +40,8 @@ def serve(channel: socket.socket) -> None:
     The auth process goes first: while it waits for a core, everybody waits.
     """
     _give_way()
-    report = _Report(channel)
-    while packet := _next(channel, report):
+    report, room = _Report(channel), wire.Room()
+    while packet := _next(channel, room, report):
         patience, questions = wire.decode(packet)
         before = perf_counter()
         for number, task, args in questions:
@@ -62,13 +62,13 @@ def _give_way() -> None:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
-def _next(channel: socket.socket, report: _Report) -> bytes:
+def _next(channel: socket.socket, room: wire.Room, report: _Report) -> bytes:
     """The next packet; before we wait for one, all results are told."""
     try:
-        return channel.recv(wire.MAX_PACKET, socket.MSG_DONTWAIT)
+        return room.receive(channel, socket.MSG_DONTWAIT)
     except BlockingIOError:
         report.send()
-        return channel.recv(wire.MAX_PACKET)
+        return room.receive(channel)
 
 
 class _Report:

@@ -28,6 +28,7 @@ class Link:
     socket: socket.socket
     end: Callable[[str], None] = field(default=lambda _why: None)
     pid: int = 0
+    _room: wire.Room = field(default_factory=wire.Room, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.socket.setblocking(False)
@@ -82,7 +83,7 @@ class Link:
         while True:
             await trio.lowlevel.wait_readable(self.socket)
             try:
-                packet = self.socket.recv(wire.MAX_PACKET)
+                packet = self._room.receive(self.socket)
             except BlockingIOError:
                 continue
             except OSError as error:

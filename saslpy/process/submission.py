@@ -28,6 +28,7 @@ from ..submission import tls
 from ..texts import describe
 from . import doorwire, wire
 from .remotedoor import RemoteDoor
+from .soon import Soon
 
 SLOWER = 7.0
 """Seconds that an answer may take beyond the time that a login has ([auth] deadline)."""
@@ -55,7 +56,9 @@ def serve(settings: Settings, sockets: Sockets, log: Log, channel: socket.socket
 
 async def _serve(settings: Settings, sockets: Sockets, log: Log, channel: socket.socket) -> None:
     async with trio.open_nursery() as nursery:
-        log.sink.later = trio.lowlevel.current_trio_token().run_sync_soon
+        soon = Soon()
+        nursery.start_soon(soon.run)
+        log.sink.later = soon
         nursery.start_soon(_flush_regularly, log)
         worker = Worker(settings, log)
         patience = settings.auth.deadline + settings.auth.min_seconds + SLOWER

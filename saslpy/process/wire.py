@@ -35,6 +35,22 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return ours, theirs
 
 
+class Room:
+    """Where packets are received, one after another.
+
+    Python makes a buffer of the full length for each recv(2), which the kernel must map, and shorten, and unmap again.
+    """
+
+    __slots__ = ("_view",)
+
+    def __init__(self) -> None:
+        self._view = memoryview(bytearray(MAX_PACKET))
+
+    def receive(self, channel: socket.socket, flags: int = 0) -> bytes:
+        """A packet, an empty one at the end. Raises ``OSError``."""
+        return self._view[: channel.recv_into(self._view, 0, flags)].tobytes()
+
+
 def text(words: str) -> str:
     """Words that can be sent: not too long, and what is no text (surrogates, as in a file's name) is replaced."""
     return words[:MAX_TEXT].encode("utf-8", "replace").decode()

@@ -1,13 +1,15 @@
-"""``saslpy check``: every fault of the configuration, then every backend tried; or the sockets attacked."""
+"""``saslpy check``: every fault of the configuration, then every backend and next hop tried; or the sockets attacked."""
 
 from __future__ import annotations
 
 import argparse
 import socket
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..config import ConfigError
 from .common import Fault, Usage, as_daemon_user, print_json, say, table, tell, tell_faults
@@ -15,7 +17,10 @@ from .common import Fault, Usage, as_daemon_user, print_json, say, table, tell, 
 if TYPE_CHECKING:
     from ..chain import Link
     from ..process.control import Control
+    from ..relay.probing import Probed
     from ..settings import BackendSettings, Settings
+
+Hops: TypeAlias = "Callable[[], Awaitable[list[Probed]]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +55,12 @@ def run(arguments: argparse.Namespace) -> int:
         return attacked(settings, arguments.listen, arguments.json)
     findings = [Finding("configuration", "ok", str(path)), *_static(settings)]
     asked = [backend for backend in settings.backends.values() if backend.plugin.local or not arguments.offline]
+    hops = _hops(settings, arguments.offline)
 
     def main(channel: socket.socket | None) -> int:
         import trio
 
-        return _told([*findings, *trio.run(_try_all, settings, asked, channel)], arguments.json)
+        return _told([*findings, *trio.run(_try_all, settings, asked, hops, channel)], arguments.json)
 
     try:
         return as_daemon_user(settings, asked, main)
@@ -91,27 +97,44 @@ class Tried:
     mailboxes: str = ""
 
 
-async def _try_all(settings: Settings, backends: list[BackendSettings], channel: socket.socket | None) -> list[Finding]:
+def _hops(settings: Settings, offline: bool) -> Hops | None:
+    """What looks at the next hops, loaded while we may still read it; None where mail goes nowhere."""
+    if settings.submission is None or settings.relay is None:
+        return None
+    from ..relay.probing import probe
+
+    return partial(probe, settings.relay, settings.submission.hostname, settings.path.absolute().parent, offline)
+
+
+async def _try_all(
+    settings: Settings, backends: list[BackendSettings], hops: Hops | None, channel: socket.socket | None
+) -> list[Finding]:
     import trio
 
     from ..process.control import Control
     from ..serving import remarks
 
     tried: dict[str, Tried] = {}
+    reached: list[Finding] = []
 
     async def one(backend: BackendSettings, control: Control | None) -> None:
         tried[backend.name] = await _try(settings, backend, control)
 
+    async def visit(hops: Hops) -> None:
+        reached.extend(Finding(one.what, one.state, one.detail, one.ms) for one in await hops())
+
     async with Control.maybe(channel) as control, trio.open_nursery() as nursery:
         for backend in backends:
             nursery.start_soon(one, backend, control)
+        if hops is not None:
+            nursery.start_soon(visit, hops)
     links = {name: one.link for name, one in tried.items() if one.link is not None}
     lacking = {name: one.lacking for name, one in tried.items() if one.lacking}
     told = [Finding(what, "warning", detail) for what, detail in remarks(settings, links, lacking)]
     told += [
         Finding(f"backend.{name}.account", "warning", one.mailboxes) for name, one in tried.items() if one.mailboxes
     ]
-    return [*(tried[backend.name].finding for backend in backends), *told]
+    return [*(tried[backend.name].finding for backend in backends), *reached, *told]
 
 
 async def _try(settings: Settings, backend: BackendSettings, control: Control | None) -> Tried:

@@ -164,6 +164,11 @@ class Connection:
             return None if reply.positive else reply
         return None
 
+    @property
+    def tls_version(self) -> str:
+        """Such as "TLSv1.3"; empty without TLS."""
+        return (self._stream.version() or "") if isinstance(self._stream, trio.SSLStream) else ""
+
     def quiet(self) -> bool:
         """Whether nothing has come in, and no end."""
         poll = select.poll()

@@ -44,12 +44,14 @@ class MalformedCertificate(ValueError):
 class Certificate:
     """``names`` are host names in lower case, ``*.`` at their beginning for a wildcard, and addresses.
 
-    ``end_point`` is what channels are bound to (RFC 5929, 4.1); None where the signature has no hash of its own.
+    ``self_signed``: nobody vouches for it. ``end_point`` is what channels are bound to (RFC 5929, 4.1); None where the
+    signature has no hash of its own.
     """
 
     names: tuple[str, ...]
     not_before: datetime
     not_after: datetime
+    self_signed: bool = False
     end_point: bytes | None = field(default=None, repr=False)
 
     def is_for(self, hostname: str) -> bool:
@@ -63,7 +65,8 @@ def first_of(pem: bytes) -> Certificate:
     told = _told(block)
     try:
         der = ssl.PEM_cert_to_DER_cert(block.decode("ascii"))
-        return Certificate(_names(told), _time(told["notBefore"]), _time(told["notAfter"]), _end_point(der))
+        own = told["issuer"] == told["subject"]
+        return Certificate(_names(told), _time(told["notBefore"]), _time(told["notAfter"]), own, _end_point(der))
     except (KeyError, IndexError, ValueError):
         raise MalformedCertificate("holds a certificate that cannot be read") from None
 

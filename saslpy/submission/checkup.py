@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from ..listeners.submission import SubmissionListen
-from ..networks import private
 from ..relay.options import Relay
 from ..relay.places import Capture, Server
 from ..servers.sockets import TcpPlace
 from ..settings import Settings
+from . import dangers
 from .certificates import Certificate, first_of
 from .options import Submission, Tls
 
@@ -52,9 +52,13 @@ def warnings(settings: Settings, now: datetime | None = None) -> Iterator[Told]:
     yield from _hostname(submission, listeners)
     for path, certificate in certificates(submission.tls):
         yield from _ends_soon(path, certificate, now or datetime.now(UTC))
+        yield from _own_signature(path, certificate)
     yield from _name(submission)
-    yield from _legacy(submission)
+    yield from dangers.of_submission(submission)
+    for number, listen in listeners:
+        yield from dangers.of_listener(number, listen)
     if settings.relay is not None:
+        yield from dangers.of_relay(settings.relay)
         yield from _routes(settings.relay)
         if submission.future_release:
             yield from _holds(settings.relay)
@@ -95,6 +99,14 @@ def _ends_soon(path: str, certificate: Certificate, now: datetime) -> Iterator[T
         yield path, f"expires on {_day(certificate.not_after)}"
 
 
+def _own_signature(path: str, certificate: Certificate) -> Iterator[Told]:
+    if certificate.self_signed:
+        yield (
+            path,
+            "is signed by itself: good for trying things out, but clients refuse it until they are told to trust it",
+        )
+
+
 def _day(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M} UTC"
 
@@ -117,16 +129,6 @@ def _name(submission: Submission) -> Iterator[Told]:
             f"is for {names}, and not for {submission.hostname} (submission.hostname): clients that use this name "
             "refuse it",
         )
-
-
-def _legacy(submission: Submission) -> Iterator[Told]:
-    for number, legacy in enumerate(submission.legacy):
-        for position, net in enumerate(legacy.nets):
-            if not private(net):
-                yield (
-                    f"submission.legacy[{number}].networks[{position}]",
-                    f"{net} is a part of the Internet, and whoever is in it sends as {legacy.sender} without a login",
-                )
 
 
 def _loops(relay: Relay, listeners: list[tuple[int, SubmissionListen]]) -> Iterator[Told]:

@@ -26,13 +26,13 @@ class Syslog:
     def __init__(self, folder: Path) -> None:
         self.namespace = NAMESPACE.format(folder=folder)
         self._path = folder / "syslog"
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._lines: list[str] = []
         # a queue that is full would keep the program waiting
         self._thread = threading.Thread(target=self._listen, daemon=True)
 
     def __enter__(self) -> Self:
         """Listen."""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(self._path))
         self._path.chmod(0o666)
         self._thread.start()

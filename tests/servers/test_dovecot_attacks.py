@@ -295,13 +295,13 @@ async def test_all_that_comes_in_one_packet_is_answered_behind_the_greeting() ->
         async with server.connected(greeted=False) as talk:
             begin = "AUTH⇥1⇥SCRAM-SHA-256-PLUS⇥service=imap"
             await talk.say("VERSION⇥1⇥4", "CPID⇥1", "AUTH⇥3⇥GSSAPI⇥service=imap", begin, plain(2))
-            lines = [await talk.hear() for _ in range(10)]
-            assert [line.partition("⇥")[0] for line in lines] == [
+            lines = [await talk.hear() for _ in range(11)]
+            assert [line.partition("⇥")[0] for line in lines[:9]] == [
                 *("VERSION", "MECH", "MECH", "MECH", "SPID", "CUID", "COOKIE", "DONE"),
                 "FAIL",
-                "CONT",
             ]
-            assert await talk.hear() == "OK⇥2⇥user=joe"
+            # of the two that have to ask, either may be the first
+            assert {line.partition("⇥r=")[0].rstrip("⇥") for line in lines[9:]} == {"CONT⇥1", "OK⇥2⇥user=joe"}
         async with server.connected(greeted=False) as talk:
             await talk.say("VERSION⇥1⇥4", "CPID⇥1", *(f"AUTH⇥{key}⇥PLAIN⇥service=imap" for key in range(1, 501)))
             while await talk.hear() != "DONE":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import outcome
 import trio
@@ -22,6 +22,16 @@ from . import doortold, doorwire, wire
 from .doorwire import Whence
 from .link import Link, WorkerEnded
 from .outbox import Outbox
+
+SWEEP = 0.5
+"""Seconds between two looks for questions that have waited too long."""
+
+
+class _Asker(NamedTuple):
+    """Who waits for an answer, and until when (``trio.current_time``)."""
+
+    task: trio.lowlevel.Task
+    until: float
 
 
 class Orders:
@@ -61,7 +71,7 @@ class RemoteDoor:
         self._entries = 0
         self._workers = workers
         self._crowd = Crowd()
-        self._askers: dict[int, trio.lowlevel.Task] = {}
+        self._askers: dict[int, _Asker] = {}
 
     @classmethod
     @asynccontextmanager
@@ -74,6 +84,7 @@ class RemoteDoor:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(door._listen)
                 nursery.start_soon(door._outbox.run)
+                nursery.start_soon(door._sweep)
                 yield door
                 nursery.cancel_scope.cancel()
 
@@ -145,18 +156,21 @@ class RemoteDoor:
         number = self._asked
         if not self._tell(question(number)):
             return None
-        with trio.move_on_after(self._patience):
-            return await self._answer(number)
-        return None
-
-    async def _answer(self, number: int) -> Any:
-        self._askers[number] = trio.lowlevel.current_task()
+        self._askers[number] = _Asker(trio.lowlevel.current_task(), trio.current_time() + self._patience)
 
         def abort(_raise: object) -> trio.lowlevel.Abort:
             self._askers.pop(number, None)
             return trio.lowlevel.Abort.SUCCEEDED
 
         return await trio.lowlevel.wait_task_rescheduled(abort)
+
+    async def _sweep(self) -> None:
+        """End what has waited for too long: one timer for all costs less than one each."""
+        while True:
+            await trio.sleep(min(SWEEP, self._patience))
+            now = trio.current_time()
+            for number in [number for number, asker in self._askers.items() if asker.until <= now]:
+                self._wake(number, None)
 
     def cancel(self, exchange: int) -> None:
         """Nobody wants to know any more what becomes of an exchange."""
@@ -200,7 +214,7 @@ class RemoteDoor:
     def _wake(self, number: int, told: Any) -> None:
         asker = self._askers.pop(number, None)
         if asker is not None:  # else it has given up
-            trio.lowlevel.reschedule(asker, outcome.Value(told))
+            trio.lowlevel.reschedule(asker.task, outcome.Value(told))
 
 
 class _RemoteExchange:

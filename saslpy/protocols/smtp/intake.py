@@ -23,6 +23,8 @@ def step(session: Session) -> bool:
 
 
 def _read_line(session: Session) -> bool:
+    if not len(session.buffer):
+        return False
     in_auth = session.state is State.AUTH
     most = commands.MAX_AUTH_LINE if in_auth else _most(session)
     try:

@@ -23,7 +23,8 @@ _saslpy() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         case $word in
-            --config | --service | --realm | --mechanism | --client-ip | --via | --protocol | --backend | --scheme | --login | --listen)
+            --config | --service | --realm | --mechanism | --client-ip | --via | --protocol | --backend | --scheme | --login | --listen | \
+                --hostname | --smarthost | --smarthost-login | --certificate | --key)
                 ((i++))
                 [[ ${COMP_WORDS[i]} == = ]] && ((i++))
                 ;;
@@ -40,7 +41,7 @@ _saslpy() {
     done
 
     case $prev in
-        --config | --via)
+        --config | --via | --certificate | --key)
             compopt -o default # files, by readline itself
             return
             ;;
@@ -57,7 +58,7 @@ _saslpy() {
             mapfile -t COMPREPLY < <(compgen -u -- "$cur")
             return
             ;;
-        --realm | --client-ip | --login | --listen) return ;;
+        --realm | --client-ip | --login | --listen | --hostname | --smarthost | --smarthost-login) return ;;
         *)
             case $command in
                 '') words='serve check test user hash status reload init --version --help' ;;
@@ -74,7 +75,8 @@ _saslpy() {
                 reload) words='--config --help' ;;
                 hash) words='--scheme --login --password-stdin --list --config --help' ;;
                 init)
-                    words='--user --config --help'
+                    words='--user --submission --hostname --smarthost --smarthost-login --password-stdin --certificate --key
+                        --self-signed --config --help'
                     if [[ $cur != -* ]]; then
                         compopt -o dirnames
                         return

@@ -1,4 +1,4 @@
-"""``saslpy init``: a configuration to start from, and an empty user store."""
+"""``saslpy init``: a configuration to start from, and an empty user store; with --submission, for a submission server."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import argparse
 import json
 import os
 import re
+import shlex
 import tomllib
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .common import Fault, acting_as, daemon_user, load_now, make_folder, remove_folders, say, tell
-from .template import TEMPLATE
+from .initmail import Mail, check_options, mail
+from .template import MUX, NO_SUBMISSION, TEMPLATE
 
 if TYPE_CHECKING:
     from ..privileges import Identity
@@ -25,40 +27,82 @@ SYSTEM_SOCKET = Path("/run/saslauthd/mux")
 
 def run(arguments: argparse.Namespace) -> int:
     """Write both, overwrite nothing, and say what comes next."""
+    folder = None if arguments.directory is None else Path(arguments.directory).absolute()
     try:
-        config = _init(None if arguments.directory is None else Path(arguments.directory).absolute(), arguments.user)
+        check_options(arguments)
+        config, submission = _init(folder, arguments)
     except Fault as fault:
         tell(str(fault))
         return fault.status
-    option = "" if config == SYSTEM_CONFIG else f" --config {config}"
-    say(f"wrote {config}")
+    option = "" if config == SYSTEM_CONFIG else f" --config {shlex.quote(str(config))}"
+    for name in ("saslpy.toml", *(submission.files if submission else ())):
+        say(f"wrote {config.parent / name}")
     say("next:")
     say(f"  saslpy user add joe@example.org{option}")
     say(f"  saslpy check{option}")
     say(f"  saslpy serve{option}")
+    if submission is not None:
+        _say_mail(submission, config.parent)
     return 0
 
 
-def _init(folder: Path | None, user: str | None) -> Path:
-    """Everything that can be wrong is looked at before anything is written."""
+def _say_mail(submission: Mail, folder: Path) -> None:
+    say("and in another terminal, a message (swaks asks for joe's password):")
+    say(
+        f"  swaks --server 127.0.0.1:{submission.port} --tls --auth PLAIN --auth-user joe@example.org "
+        "--from joe@example.org --to ann@example.net"
+    )
+    if submission.captured:
+        say(f"all mail is kept in {folder / submission.captured}/new, until [[relay.route]] names a smarthost")
+
+
+def _init(folder: Path | None, arguments: argparse.Namespace) -> tuple[Path, Mail | None]:
+    """Everything that can be wrong is looked at before anything is written, but for what --submission puts beside it."""
     if folder is None:
-        config, store, socket = SYSTEM_CONFIG, str(SYSTEM_STORE), str(SYSTEM_SOCKET)
+        config, store, socket, data = SYSTEM_CONFIG, str(SYSTEM_STORE), str(SYSTEM_SOCKET), str(SYSTEM_STORE.parent)
         run_dir, state_dir = '# run_dir = "/run/saslpy"', '# state_dir = "/var/lib/saslpy"'
     else:
         # a folder of their own for the store and the socket: they belong to the daemon's user, the configuration to you
-        config, store, socket = folder / "saslpy.toml", "data/users.db", "run/mux"
+        config, store, socket, data = folder / "saslpy.toml", "data/users.db", "run/mux", "data"
         run_dir, state_dir = 'run_dir = "run"', 'state_dir = "data"'
-    text = TEMPLATE.format(store=store, socket=socket, user=_user_line(user), run_dir=run_dir, state_dir=state_dir)
-    settings = _read(text, config)
-    who = daemon_user(user)
-    backend = settings.backends["local"]
+    user = _user_line(arguments.user)
     if os.path.lexists(config):
         raise Fault(f"{config} is there already; nothing was changed")
-    if who is not None:
-        load_now([backend])
-        _check_reach(who, backend.config.path.parent)
-    _write(config, text, settings, who)
-    return config
+    submission = mail(arguments, config.parent, data) if arguments.submission else None
+    mux = MUX.format(socket=socket)
+    text = TEMPLATE.format(
+        store=store,
+        user=user,
+        run_dir=run_dir,
+        state_dir=state_dir,
+        mux=mux if submission is None else _commented(mux),
+        submission=submission.text if submission else NO_SUBMISSION.format(),
+    )
+    with ExitStack() as undo:
+        _write_beside(config.parent, submission, undo)
+        settings = _read(text, config)
+        who = daemon_user(arguments.user)
+        if who is not None:
+            backend = settings.backends["local"]
+            load_now([backend])
+            _check_reach(who, backend.config.path.parent)
+        _write(config, text, settings, who)
+        undo.pop_all()
+    return config, submission
+
+
+def _write_beside(folder: Path, submission: Mail | None, undo: ExitStack) -> None:
+    """Certificate, key and password: the configuration cannot be read without them. Raises ``Fault``."""
+    if submission is None or not submission.files:
+        return
+    undo.callback(remove_folders, make_folder(folder, 0o755))
+    for name, (data, mode) in submission.files.items():
+        _write_new(folder / name, data, mode)
+        undo.callback((folder / name).unlink)
+
+
+def _commented(text: str) -> str:
+    return "".join(line if line.startswith("#") else f"# {line}" for line in text.splitlines(keepends=True))
 
 
 def _user_line(user: str | None) -> str:
@@ -77,7 +121,8 @@ def _read(text: str, config: Path) -> Settings:
     try:
         return from_table(tomllib.loads(text), config)
     except ConfigError as error:
-        raise Fault(f"{error.faults[0]}; choose another folder") from None
+        fault = error.faults[0]
+        raise Fault(f"{fault}; choose another folder" if fault.startswith("listen") else fault) from None
 
 
 def _check_reach(who: Identity, folder: Path) -> None:
@@ -105,16 +150,18 @@ def _write(config: Path, text: str, settings: Settings, who: Identity | None) ->
             if listen.path is not None:
                 # open to all: who may connect is said by the mode of the socket
                 undo.callback(remove_folders, make_folder(listen.path.parent, 0o755, who))
-        _write_new(config, text)
+        _write_new(config, text.encode())
         undo.callback(config.unlink)
         _create_store(backend, who, undo)
         undo.pop_all()
 
 
-def _write_new(path: Path, text: str) -> None:
+def _write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w") as file:  # noqa: PTH123 (a mode)
-            file.write(text)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:  # noqa: PTH123 (a mode)
+            file.write(data)
+    except FileExistsError:
+        raise Fault(f"{path} is there already; nothing was changed") from None
     except OSError as error:
         raise Fault(f"cannot write {path}: {error.strerror}; nothing was changed") from None
 

@@ -196,7 +196,29 @@ def _init(commands: Commands[argparse.ArgumentParser]) -> None:
         "init",
         "init",
         "write a commented configuration and an empty user store",
-        "Without DIR they go where a packaged daemon has them: /etc/saslpy and /var/lib/saslpy.",
+        "Without DIR they go where a packaged daemon has them: /etc/saslpy and /var/lib/saslpy.\n\n"
+        "a submission server, to try it out; and one in front of a smarthost, with a certificate of certbot's:\n"
+        "  saslpy init ~/saslpy --submission --hostname mail.example.org --self-signed\n"
+        "  saslpy init --submission --hostname mail.example.org --smarthost smarthost.example.net --smarthost-login office",
     )
     command.add_argument("directory", metavar="DIR", nargs="?", help="put both into this folder")
     command.add_argument("--user", metavar="NAME", help="whom the daemon becomes when root starts it [saslpy]")
+    command.add_argument(
+        "--submission",
+        action="store_true",
+        help="a submission server, on ports 587 and 465 (1587 and 1465 if not root)",
+    )
+    mail = command.add_argument_group("with --submission")
+    mail.add_argument("--hostname", metavar="NAME", help="the server's name for mail programs [this machine's]")
+    mail.add_argument(
+        "--smarthost",
+        metavar="HOST",
+        help="where mail goes: HOST, HOST:PORT, smtps://HOST, lmtp:/PATH [a folder that keeps it, to try things out]",
+    )
+    mail.add_argument("--smarthost-login", metavar="LOGIN", help="log in there; the password is asked for")
+    mail.add_argument("--password-stdin", action="store_true", help="read that password from standard input")
+    mail.add_argument(
+        "--certificate", metavar="FILE", help="PEM file, the authorities' behind it [fullchain.pem in DIR, certbot's]"
+    )
+    mail.add_argument("--key", metavar="FILE", help="PEM file with its private key [in the certificate's file]")
+    mail.add_argument("--self-signed", action="store_true", help="make a certificate to try things out")

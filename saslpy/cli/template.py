@@ -1,4 +1,4 @@
-"""The configuration that ``saslpy init`` writes: a format string, so braces that stay are doubled."""
+"""The configuration that ``saslpy init`` writes: format strings, so braces that stay are doubled."""
 
 TEMPLATE = """\
 # saslpy: who may log in, and who may ask. `saslpy check` finds faults in this file, `saslpy serve` runs it.
@@ -46,17 +46,23 @@ path = "{store}"
 # type = "static"
 # users = {{ "printer@example.org" = "{{SHA512-CRYPT}}$6$…" }}    # `saslpy hash` prints such a value
 
-[[listen]]                     # what Postfix (Cyrus SASL), Exim, Cyrus IMAP, OpenLDAP and testsaslauthd speak
-protocol = "saslauthd"
-path = "{socket}"
-# mode = "0660"                # who may ask is who may connect
-# group = "sasl"
-
+{mux}
 # [[listen]]                   # what Postfix (smtpd_sasl_type = dovecot), Exim and Dovecot's login processes speak
 # protocol = "dovecot"
 # path = "/var/spool/postfix/private/auth"
 # group = "postfix"
 
+{submission}"""
+
+MUX = """\
+[[listen]]                     # what Postfix (Cyrus SASL), Exim, Cyrus IMAP, OpenLDAP and testsaslauthd speak
+protocol = "saslauthd"
+path = "{socket}"
+# mode = "0660"                # who may ask is who may connect
+# group = "sasl"
+"""
+
+NO_SUBMISSION = """\
 # [[listen]]                   # where people and programs send mail; "submission" (587) begins TLS by STARTTLS
 # protocol = "submissions"
 # address = "0.0.0.0:465"
@@ -69,3 +75,55 @@ path = "{socket}"
 # login = "joe"
 # password_file = "smarthost.password"
 """
+
+SUBMISSION = """\
+[[listen]]                     # where people and programs send mail: they begin TLS by STARTTLS
+protocol = "submission"
+address = "{starttls}"
+
+[[listen]]                     # the same with TLS from the first byte, which is better where a program knows it
+protocol = "submissions"
+address = "{implicit}"
+# proxy_protocol = ["192.0.2.7"]    # where a load balancer stands before it, and says who the clients are
+
+[submission]
+{hostname: <29}  # what mail programs are set to: the certificate is for this name
+# require_tls = true           # no login and no mail before TLS
+# sender_binding = "strict"    # joe sends as himself, as his aliases and joe+tag; "envelope" lets programs write any From
+# workers = 1                  # processes that serve
+
+[submission.tls]               # files are read anew when they change
+{certificate: <29}  # with those of its authorities behind it, such as certbot's fullchain.pem
+{key}
+
+# [submission.limits]          # what a login may send, whoever has stolen its password
+# messages_per_hour = 500
+# recipients_per_day = 2000
+# message_size = 52428800      # octets
+
+# [[submission.legacy]]        # machines that cannot log in, such as printers: all as one sender
+# networks = ["192.168.1.20"]
+# sender = "printer@example.org"
+
+[[relay.route]]                # where mail goes; a message is answered when this next hop has taken it
+domains = ["*"]                # of recipients; another [[relay.route]] may be for some of them
+{via}
+{login}
+# tls = "require"              # never without a verified certificate; within this machine "opportunistic"
+# ca_file = "ca.pem"           # where the next hop's authority is not one of the system's
+"""
+
+SMARTHOST = """\
+via = {via}  # or "smtps://…", "lmtp:/run/dovecot/lmtp"; ["smtp://a…", "smtp://b…"] are tried in order"""
+
+CAPTURE = """\
+via = {via}  # a folder that keeps all mail, for trying things out; then the smarthost:
+# via = "smtp://smarthost.example.net:587"    # or "smtps://…", or "lmtp:/run/dovecot/lmtp" here"""
+
+LOGIN = """\
+login = {login}
+password_file = {password_file}  # its first line"""
+
+NO_LOGIN = """\
+# login = "office"             # where the next hop wants one
+# password_file = "smarthost.password"    # its first line; chmod 600"""

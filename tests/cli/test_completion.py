@@ -68,6 +68,8 @@ def complete(*words: str, folder: Path | None = None) -> set[str]:
         ("test serve ", set()),
         ("hash --scheme SCRAM", {"SCRAM-SHA-256", "SCRAM-SHA-1"}),
         ("init --user roo", {"root"}),
+        ("init --submission --smarthost-login joe --sm", {"--smarthost", "--smarthost-login"}),
+        ("init --smarthost ", set()),
         ("nonsense --", set()),
     ],
 )

@@ -19,7 +19,9 @@ fi
 folder=${SASLPY_DEMO:-$folder}
 # for the commands below; a demo goes on without them
 [ -x /usr/sbin/testsaslauthd ] || sh contrib/dev/packages.sh 'so there is no testsaslauthd yet' sasl2-bin || :
-command -v swaks >/dev/null || sh contrib/dev/packages.sh 'so there is no swaks yet' swaks || :
+# swaks has TLS by Net::SSLeay, which Debian does not always install with it
+{ command -v swaks && perl -MNet::SSLeay -e 1; } >/dev/null 2>&1 ||
+    sh contrib/dev/packages.sh 'so there is no swaks with TLS yet' swaks libnet-ssleay-perl || :
 
 config=$folder/saslpy.toml
 mkdir -p "$folder"
@@ -35,8 +37,15 @@ if [ ! -e "$folder/password" ]; then
 fi
 password=$(cat "$folder/password")
 
-# Mail is taken on loopback, without TLS, and kept in a maildir. The port is a free one, and stays the same.
+# Mail is taken on loopback and kept in a maildir. The port is a free one, and stays the same.
 mail=$folder/data/mail
+# a certificate is good for 90 days
+if [ -z "$(find "$folder/fullchain.pem" -mtime -60 2>/dev/null)" ]; then
+    (umask 077; "$bin/python" -m saslpy.cli.selfsigned localhost "$folder/fullchain.pem" "$folder/privkey.pem")
+    chmod 644 "$folder/fullchain.pem"
+fi
+# a demo of an earlier checkout had no TLS
+grep -q '^\[submission.tls\]' "$config" || sed -i '/^\[\[listen\]\] *# where people and programs send mail$/,$d' "$config"
 if ! grep -q '^\[submission\]' "$config"; then
     port=$("$bin/python" - <<'END'
 import socket
@@ -58,7 +67,11 @@ protocol = "submission"
 address = "127.0.0.1:$port"
 
 [submission]
-require_tls = false            # on this machine alone; elsewhere: tls.certificate and tls.key
+hostname = "localhost"
+
+[submission.tls]               # made for this demo: who sends in earnest has one that his programs trust
+certificate = "fullchain.pem"
+key = "privkey.pem"
 
 [[relay.route]]                # for trying things out: all mail is kept in a folder
 domains = ["*"]
@@ -80,7 +93,7 @@ try in another terminal:
 
 send mail, which comes into the folder $mail/new:
 
-  swaks --server 127.0.0.1:$port --auth PLAIN --auth-user demo@example.org --auth-password '$password' --from demo@example.org --to friend@example.net
+  swaks --server 127.0.0.1:$port --tls --auth PLAIN --auth-user demo@example.org --auth-password '$password' --from demo@example.org --to friend@example.net
   $bin/saslpy check --relay-test --config $config
 
 END

@@ -114,6 +114,7 @@ def test_make_run_takes_mail(place: Path) -> None:
             [folder] = re.findall(r"^send mail, which comes into the folder (.*):$", shown, re.MULTILINE)
             done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=30, check=False)
             assert done.returncode == 0, done.stdout
+            assert "=== TLS started" in done.stdout
             found = sorted(Path(folder).iterdir())
             assert len(found) == once + 1
     message = email.message_from_bytes(found[-1].read_bytes(), policy=email.policy.default)

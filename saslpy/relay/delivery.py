@@ -110,11 +110,14 @@ class Delivery:
                 last = fault
                 continue
             try:
-                return await self._over(self._connection, recipients, data)
+                replies = await self._over(self._connection, recipients, data)
             except Unusable as fault:
                 last = fault
                 self._hosts.failed(server, fault)
                 await self._drop()
+            else:
+                self._hosts.worked(server)
+                return replies
         raise last
 
     async def _over(self, connection: Connection, recipients: Sequence[Recipient], data: bool) -> list[Reply]:

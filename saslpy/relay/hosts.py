@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import trio
 
@@ -19,6 +20,15 @@ DOWN = 30.0
 """Seconds for which a host that could not be used is tried behind the others."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Down:
+    """A host that cannot be used: since when, until when it comes last, and the way in which it has failed."""
+
+    since: float
+    until: float
+    way: str
+
+
 class Hosts:
     """``keeping`` says how many connections there may be, and for how long one of them is waited for."""
 
@@ -29,7 +39,7 @@ class Hosts:
         self._dialler = dialler
         self._waiting = keeping.waiting
         self._log = log
-        self._down: dict[Server, float] = {}
+        self._down: dict[Server, _Down] = {}
 
     async def enter(self, who: Holder, login: str) -> None:
         """Wait for a place among the connections, to be given back by ``shares.leave``. Raises ``Unusable``."""
@@ -46,24 +56,34 @@ class Hosts:
     def in_order(self) -> Iterator[Server]:
         """The hosts; those that could not be used lately come last."""
         now = trio.current_time()
-        yield from sorted(self._servers, key=lambda server: self._down.get(server, now) > now)
+        yield from sorted(self._servers, key=lambda server: server in self._down and self._down[server].until > now)
 
     async def connect(self, server: Server) -> Connection:
         """A new connection. Raises ``Unusable``."""
         try:
-            connection = await self._dialler.connect(server)
+            return await self._dialler.connect(server)
         except Unusable as fault:
             self.failed(server, fault)
             raise
-        if self._down.pop(server, None) is not None:
-            self._log.info("next-hop-up", hop=str(server))
-        return connection
+
+    def worked(self, server: Server) -> None:
+        """A host has answered to a message over a new connection."""
+        down = self._down.pop(server, None)
+        if down is not None:
+            self._log.info("next-hop-up", hop=str(server), seconds=round(trio.current_time() - down.since))
 
     def failed(self, server: Server, fault: Unusable) -> None:
-        """A host could not be used."""
-        self._down[server] = trio.current_time() + DOWN
-        self._log.warning("next-hop-down", hop=str(server), detail=str(fault))
+        """A host could not be used. The log is told once, and when it fails in another way: not for each message."""
+        now, before, way = trio.current_time(), self._down.get(server), _way(fault)
+        self._down[server] = _Down(before.since if before else now, now + DOWN, way)
+        tell = self._log.warning if before is None or before.way != way else self._log.debug
+        tell("next-hop-down", hop=str(server), detail=str(fault))
 
     def broke(self, server: Server, fault: Unusable) -> None:
         """A connection has broken in the middle of a message."""
         self._log.warning("next-hop-broke", hop=str(server), detail=str(fault))
+
+
+def _way(fault: Unusable) -> str:
+    """What two failures of the same kind have in common: a host's own words may be others each time."""
+    return "421" if fault.reply.code == 421 else fault.reply.text

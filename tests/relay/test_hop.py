@@ -21,7 +21,7 @@ from saslpy.relay.outcome import Deferred, Refused
 
 from ..real.postfix import free_port
 from ..real.sink import DROP, EXTENSIONS, HANG, ScriptedHop
-from .host import ANN, BEN, CONTENT, JOE, bench, kept, kinds, pieces, send, to
+from .host import ANN, BEN, CONTENT, JOE, Bench, bench, kept, kinds, pieces, send, to
 
 HASTY = Bounds(timeout=0.05, final=0.05)
 STEPS = ("greeting", "EHLO", "MAIL", "RCPT", "DATA", "end")
@@ -262,10 +262,39 @@ async def test_a_host_that_is_back_is_told() -> None:
     async with bench() as place:
         port = free_port()
         hop = place.hop(f"smtp://127.0.0.1:{port}")
-        assert kinds((await send(hop))[0]) == ["Deferred 451"]
-        await place.script(port=port)
-        assert kinds((await send(hop))[1]) == ["Delivered 250"]
-        assert [line.split("event=")[1].split(" ")[0] for line in place.lines] == ["next-hop-down", "next-hop-up"]
+        for _ in range(3):
+            assert kinds((await send(hop))[0]) == ["Deferred 451"]
+        async with trio.open_nursery() as nursery:
+            script = ScriptedHop(port=port)
+            await nursery.start(script.serve)
+            assert kinds((await send(hop))[1]) == ["Delivered 250"]
+            nursery.cancel_scope.cancel()
+        assert events(place) == ["next-hop-down", "next-hop-up"], "once, and not for each message"
+        assert "seconds=0" in place.lines[1]
+
+
+async def test_a_host_that_fails_in_another_way_is_told_again() -> None:
+    """One that takes connections, and no message, is not up between two of them."""
+    async with bench() as place:
+        numbers = iter(range(10))
+
+        class Busy(dict[str, bytes]):
+            def get(self, verb: str, usual: bytes) -> bytes:  # type: ignore[override]
+                return b"421 4.3.2 busy %d\r\n" % next(numbers) if verb == "MAIL" else usual
+
+        answers = Busy()
+        script = await place.script(answers=answers)
+        hop = place.hop(script)
+        for _ in range(3):
+            assert (await send(hop))[0] != []
+        assert events(place) == ["next-hop-down"]
+        script.answers = {"EHLO": DROP}
+        await send(hop)
+        assert events(place) == ["next-hop-down"] * 2
+
+
+def events(place: Bench) -> list[str]:
+    return [line.split("event=")[1].split(" ")[0] for line in place.lines if "level=debug" not in line]
 
 
 async def test_a_refusal_is_not_asked_again_elsewhere() -> None:

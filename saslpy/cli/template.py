@@ -114,7 +114,7 @@ domains = ["*"]                # of recipients; another [[relay.route]] may be f
 """
 
 SMARTHOST = """\
-via = {via}  # or "smtps://…", "lmtp:/run/dovecot/lmtp"; ["smtp://a…", "smtp://b…"] are tried in order"""
+via = {via}  # or ["smtp://a…", "smtp://b…"], tried in order"""
 
 CAPTURE = """\
 via = {via}  # a folder that keeps all mail, for trying things out; then the smarthost:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -221,6 +222,8 @@ def cause(error: BaseException) -> str:
         return f"its certificate is not trusted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or 'ended'}"
+    if isinstance(error, socket.gaierror):  # its numbers are not the system's
+        return f"its name cannot be looked up: {error.strerror}"
     if isinstance(error, OSError):
         return os.strerror(error.errno) if error.errno else type(error).__name__
     return type(error).__name__

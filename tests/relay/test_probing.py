@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -213,3 +214,15 @@ via = "smtp://127.0.0.1:{hop.port}"
         assert found["state"] == "failed"
         assert found["detail"] == f"smtp://127.0.0.1:{down}: cannot be reached: Connection refused"
         assert (await check("--offline"))[0] == 0
+
+
+async def test_a_name_that_cannot_be_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nobody(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(trio.socket, "getaddrinfo", nobody)
+    [found] = await probe(Route(domains=("*",), via="smtp://smarthost.example.net:587"))
+    assert found.detail == (
+        "smtp://smarthost.example.net:587: cannot be reached: its name cannot be looked up: "
+        "Temporary failure in name resolution"
+    )

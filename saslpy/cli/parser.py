@@ -15,6 +15,9 @@ start here:
   saslpy serve                            runs in the foreground, logs to stderr
   saslpy test joe@example.org             one login, and why it was accepted or not
 
+a submission server to try out (mail is kept in a folder):
+  saslpy init ~/mail --submission --hostname mail.example.org --self-signed
+
 Every command has a --help of its own. The configuration is --config FILE, else $SASLPY_CONFIG,
 else /etc/saslpy/saslpy.toml.
 """
@@ -29,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = argparse.ArgumentParser(
         prog="saslpy",
-        description="An authentication daemon for mail systems.",
+        description="An authentication daemon for mail systems, and a submission server.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

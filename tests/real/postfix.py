@@ -8,6 +8,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from . import need
-from .processes import await_greeting, end
+from .processes import SECONDS, await_greeting, end
 
 DAEMONS = Path("/usr/lib/postfix/sbin")
 MASTER = """\
@@ -67,6 +68,12 @@ MUX = "/var/run/saslauthd/mux"
 """Where it says that the socket is."""
 
 
+TRIES, PATIENCE = 3, 15.0
+"""Now and then Debian's master starts an smtpd, and then neither the proxymap that it asks nor the postlogd that would say
+why (seen on smtpd's stack). So it is started again when it has not greeted in so many seconds.
+"""
+
+
 class Postfix:
     """``with Postfix(folder, mux) as postfix:``; submission with AUTH on ``127.0.0.1:postfix.port``. Needs root.
 
@@ -98,15 +105,29 @@ class Postfix:
         """Lay it out, start it, wait for its greeting."""
         need("postfix", package="postfix")
         self._lay_out()
-        self._master = subprocess.Popen(
+        for _ in range(TRIES - 1):
+            with contextlib.suppress(AssertionError):
+                self._start(PATIENCE)
+                return self
+        self._start(SECONDS)
+        return self
+
+    def _start(self, seconds: float) -> None:
+        """The master, which has a session of its own, so that nothing of it is left when it is to be started again."""
+        self._master = master = subprocess.Popen(
             [*self._within, DAEMONS / "master", "-c", self.folder, "-d"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "MAIL_CONFIG": str(self.folder)},
+            start_new_session=True,
         )
-        await_greeting(self._master, self.port, b"220", self.log)
-        return self
+        try:
+            await_greeting(master, self.port, b"220", self.log, seconds)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(master.pid, signal.SIGKILL)
+            raise
 
     def __exit__(self, *_: object) -> None:
         """End the master, which ends the rest."""

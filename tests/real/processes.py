@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 SECONDS = 60.0
 """On a machine that runs other tests, too."""
 
 
-def await_greeting(process: subprocess.Popen[bytes], port: int, greeting: bytes, log: Callable[[], str]) -> None:
+def await_greeting(
+    process: subprocess.Popen[bytes], port: int, greeting: bytes, log: Callable[[], str], seconds: float = SECONDS
+) -> None:
     """Return when whoever connects to the port is greeted so; fail when the process ends, or does not do it in time.
 
     One that has failed is ended: who could not enter its block does not leave it either.
     """
     try:
-        _await(process, port, greeting, log)
+        _await(process, port, greeting, log, seconds)
     except BaseException:
         end(process)
         raise
 
 
-def _await(process: subprocess.Popen[bytes], port: int, greeting: bytes, log: Callable[[], str]) -> None:
-    deadline = time.monotonic() + SECONDS
+def _await(
+    process: subprocess.Popen[bytes], port: int, greeting: bytes, log: Callable[[], str], seconds: float
+) -> None:
+    deadline = time.monotonic() + seconds
     heard = "nobody listens"
     while True:
         try:
@@ -39,7 +45,9 @@ def _await(process: subprocess.Popen[bytes], port: int, greeting: bytes, log: Ca
         except OSError:
             pass
         assert process.poll() is None, f"it ended:\n{log()}"
-        assert time.monotonic() < deadline, f"no {greeting!r} on port {port} in {SECONDS} s: {heard}. Its log:\n{log()}"
+        assert time.monotonic() < deadline, (
+            f"no {greeting!r} on port {port} in {seconds} s: {heard}. It waits in {_waits(process)}. Its log:\n{log()}"
+        )
         time.sleep(0.02)
 
 
@@ -53,3 +61,10 @@ def end(process: subprocess.Popen[bytes] | None, seconds: float = 15.0) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def _waits(process: subprocess.Popen[bytes]) -> str:
+    """Where in the kernel it is, as far as we may know."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process.pid}/wchan").read_text() or "nothing"
+    return "?"

@@ -25,6 +25,7 @@ class Channel:
         sock.setblocking(False)
         self.socket = sock
         self.odd = 0
+        self._room = wire.Room()
 
     def close(self) -> None:
         """The other end hears of it."""
@@ -41,10 +42,10 @@ class Channel:
 
     def _received(self) -> bytes:
         try:
-            return self.socket.recv(wire.MAX_PACKET)
+            return self._room.receive(self.socket)
         except ConnectionResetError:
             # it ended with something of ours unread: this is told once, and before what it had said itself
-            return self.socket.recv(wire.MAX_PACKET)
+            return self._room.receive(self.socket)
 
     def send(self, message: Any, files: Sequence[int] = ()) -> None:
         """A message with file descriptors. Raises ``NotSent``."""

@@ -122,7 +122,7 @@ class HashPool:
         self._seats: list[_Seat] = []
         self._costs: dict[str, float] = {}
         self._number = 0
-        self._parked: trio.lowlevel.Task | None = None
+        self._idle = trio.lowlevel.ParkingLot()  # the task that gives jobs out, while there is nothing to give
 
     @classmethod
     @asynccontextmanager
@@ -146,7 +146,7 @@ class HashPool:
             raise HashingFailed(f"needs {memory} MiB of memory, [auth.passwords] memory_mib allows {self.memory}")
         job = _Job(task, min(memory, self.memory), until, trio.lowlevel.current_task())
         self._queue.append(job)
-        self._kick()
+        self._idle.unpark()
 
         def abort(_raise: object) -> trio.lowlevel.Abort:
             job.abandoned = True
@@ -161,22 +161,11 @@ class HashPool:
         """Whether no job waits, and a process has nothing to do: what is given to it keeps nobody waiting."""
         return not self._queue and any(not seat.jobs for seat in self._seats)
 
-    def _kick(self) -> None:
-        if self._parked is not None:
-            trio.lowlevel.reschedule(self._parked)
-            self._parked = None
-
     async def _dispatch_when_needed(self) -> None:
         """The jobs of one pass of the event loop go out together."""
-
-        def abort(_raise: object) -> trio.lowlevel.Abort:
-            self._parked = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
         while True:
-            self._dispatch()  # first, since a kick before the first wait is lost
-            self._parked = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(abort)
+            self._dispatch()  # first, since an unpark before the first wait is lost
+            await self._idle.park()
 
     def _dispatch(self) -> None:
         packets: dict[_Seat, list[tuple[int, str, Any]]] = {}
@@ -240,14 +229,14 @@ class HashPool:
         """Work with one process until it ends. Raises ``WorkerEnded``, and ``OddAnswer`` when it must be ended."""
         seat = _Seat(link)
         self._seats.append(seat)
-        self._kick()
+        self._idle.unpark()
         try:
             while True:
                 self._results(seat, await link.receive(read_results))
         finally:
             self._seats.remove(seat)
             self._fail_all(seat)
-            self._kick()  # its memory is free for others
+            self._idle.unpark()  # its memory is free for others
 
     def _results(self, seat: _Seat, results: list[tuple[int, int, Result, float]]) -> None:
         if not results:

@@ -19,7 +19,7 @@ class Soon:
         self._token = trio.lowlevel.current_trio_token()
         self._thread = threading.get_ident()
         self._calls: list[Callable[[], object]] = []
-        self._parked: trio.lowlevel.Task | None = None
+        self._idle = trio.lowlevel.ParkingLot()
 
     def __call__(self, call: Callable[[], object]) -> None:
         """It must not raise."""
@@ -27,23 +27,15 @@ class Soon:
             self._token.run_sync_soon(call)
             return
         self._calls.append(call)
-        if self._parked is not None:
-            trio.lowlevel.reschedule(self._parked)
-            self._parked = None
+        self._idle.unpark()
 
     async def run(self) -> None:
         """Make the calls, for ever."""
-
-        def abort(_raise: object) -> trio.lowlevel.Abort:
-            self._parked = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
         while True:
             calls, self._calls = self._calls, []
             for call in calls:
                 call()
             if self._calls:  # made by those
                 await trio.lowlevel.checkpoint()
-                continue
-            self._parked = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(abort)
+            else:
+                await self._idle.park()
